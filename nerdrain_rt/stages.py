@@ -50,8 +50,6 @@ class Prefetch(Generic[Item]):
             self._is_stopping = True
             self._items.clear()
             self._changed.notify_all()
-        if isinstance(self._source, Prefetch):
-            self._source.stop()
 
     def __iter__(self) -> Iterator[Item]:
         return self
