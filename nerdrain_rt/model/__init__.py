@@ -1,0 +1,1 @@
+"""NeRD-Rain: the network, its checkpoints and its weights."""
