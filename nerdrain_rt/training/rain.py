@@ -218,7 +218,8 @@ def _draw_optical(image: int, dice: _Dice, settings: RainSettings, clean: Tensor
 
 def _draw_streaks(layers: list[_Layer], dice: _Dice, height: int, width: int) -> Streaks:
     table = torch.tensor(
-        [[l.image, l.density, *l.shift, l.growth, l.sigma, l.peak, l.spread] for l in layers], device=dice.device
+        [[it.image, it.density, *it.shift, it.growth, it.sigma, it.peak, it.spread] for it in layers],
+        device=dice.device,
     ).view(-1, 8)
     reach = torch.hypot(table[:, 2], table[:, 3]).mul(2).clamp(max=1.5 * max(height, width))
     margin = (reach / 2).add(4)

@@ -47,8 +47,9 @@ def splat(streaks: Streaks, batch: int, height: int, width: int) -> Tensor:
     """
     length = torch.hypot(streaks.dx, streaks.dy).clamp(min=1e-3)
     is_steep = streaks.dy.abs() >= streaks.dx.abs()
-    major, minor = (torch.where(is_steep, a, b) for a, b in ((streaks.y, streaks.x), (streaks.x, streaks.y)))
-    along, across = (torch.where(is_steep, a, b) / length for a, b in ((streaks.dy, streaks.dx), (streaks.dx, streaks.dy)))
+    major, minor = torch.where(is_steep, streaks.y, streaks.x), torch.where(is_steep, streaks.x, streaks.y)
+    along = torch.where(is_steep, streaks.dy, streaks.dx) / length
+    across = torch.where(is_steep, streaks.dx, streaks.dy) / length
     major_size = torch.where(is_steep, height, width)
     minor_size = torch.where(is_steep, width, height)
 

@@ -1,0 +1,168 @@
+"""Training images, loaded once as bytes onto the training device and cropped there at random."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from nerdrain_rt.errors import MediaError
+
+_log = logging.getLogger(__name__)
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+class Crops(NamedTuple):
+    """Crops of pairs, each B 3 S S float in [0, 1]."""
+
+    rainy: Tensor
+    target: Tensor
+
+
+class CleanImages:
+    """Every photograph below a folder; those whose file name matches a pattern in `exclude` ("C-test*") are left out.
+
+    Raises MediaError where the folder has no images or one of them cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path | str, device: torch.device | str = "cpu", *, exclude: Collection[str] = ()
+    ) -> None:
+        found = [path for path in find_images(folder) if not any(fnmatch(path.name, pattern) for pattern in exclude)]
+        if not found:
+            raise MediaError(f"{folder}: every image is excluded by {', '.join(exclude)}")
+        self.images = _load(found, torch.device(device))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def crops(self, batch: int, size: int, generator: torch.Generator) -> Tensor:
+        """B 3 `size` `size` in [0, 1]: half of them shrunk by up to 2, all flipped and turned at random.
+
+        An image smaller than `size` is continued by its mirror image. Nothing but the generator's state decides.
+        """
+        places = [_Place.draw(self.images, size, generator, smallest_scale=0.5) for _ in range(batch)]
+        return torch.stack([place.cut(self.images[place.which]) for place in places])
+
+
+class ImagePairs:
+    """Rainy images and their targets in two folders, matched by their path without its suffix.
+
+    Raises MediaError where an image has no partner or one of another size.
+    """
+
+    def __init__(self, rainy: Path | str, target: Path | str, device: torch.device | str = "cpu") -> None:
+        rainy_paths, target_paths = _by_stem(rainy), _by_stem(target)
+        for paths, others, folder in ((rainy_paths, target_paths, target), (target_paths, rainy_paths, rainy)):
+            if alone := next((path for stem, path in paths.items() if stem not in others), None):
+                raise MediaError(f"{alone}: no image of the same name in {folder}")
+        self.rainy = _load(rainy_paths.values(), torch.device(device))
+        self.target = _load((target_paths[stem] for stem in rainy_paths), torch.device(device))
+        for path, left, right in zip(rainy_paths.values(), self.rainy, self.target, strict=True):
+            if left.shape != right.shape:
+                sizes = " and ".join(f"{image.shape[2]}x{image.shape[1]}" for image in (left, right))
+                raise MediaError(f"{path}: rainy image and target differ in size: {sizes}")
+
+    def __len__(self) -> int:
+        return len(self.rainy)
+
+    def crops(self, batch: int, size: int, generator: torch.Generator) -> Crops:
+        """Both sides of `batch` pairs, cut, flipped and turned alike but never scaled."""
+        places = [_Place.draw(self.rainy, size, generator, smallest_scale=1.0) for _ in range(batch)]
+        rainy, target = (
+            torch.stack([place.cut(images[place.which]) for place in places]) for images in (self.rainy, self.target)
+        )
+        return Crops(rainy, target)
+
+
+def find_images(folder: Path | str) -> list[Path]:
+    """Paths of all images below a folder, sorted; MediaError where there are none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MediaError(f"{folder}: no such folder")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise MediaError(f"{folder}: no images in it; wanted PNG, JPEG or WebP files")
+    return found
+
+
+def read_image(path: Path) -> Tensor:
+    """3 H W uint8 RGB: gray is repeated, alpha dropped, 16 bits cut to 8, rotation tags applied."""
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):
+                picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+            pixels = np.array(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path}: not a readable image ({error})") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _by_stem(folder: Path | str) -> dict[Path, Path]:
+    paths: dict[Path, Path] = {}
+    for path in find_images(folder):
+        stem = path.relative_to(folder).with_suffix("")
+        if stem in paths:
+            raise MediaError(f"{path}: {paths[stem].name} has the same name; a pair needs one image on each side")
+        paths[stem] = path
+    return paths
+
+
+def _load(paths: Iterable[Path], device: torch.device) -> list[Tensor]:
+    images = [read_image(path).to(device) for path in paths]
+    _log.info("%d images, %.0f MiB on %s", len(images), sum(image.numel() for image in images) / 2**20, device)
+    return images
+
+
+class _Place(NamedTuple):
+    """Where a crop is taken and how it is turned."""
+
+    which: int
+    top: int
+    left: int
+    extent: int
+    """Pixels cut from the image on each side, scaled to `size`."""
+    size: int
+    turn: int
+    """0 to 7: the bits flip columns, flip rows, swap both."""
+
+    @classmethod
+    def draw(cls, images: list[Tensor], size: int, generator: torch.Generator, *, smallest_scale: float) -> _Place:
+        pick, resize, scale, top, left, turn = torch.rand(6, generator=generator, device=generator.device).tolist()
+        which = int(pick * len(images))
+        height, width = images[which].shape[1:]
+        extent = round(size / (smallest_scale + (1 - smallest_scale) * scale)) if resize < 0.5 else size
+        extent = max(size, min(extent, height, width))
+        room_y, room_x = max(0, height - extent), max(0, width - extent)
+        return cls(which, int(top * (room_y + 1)), int(left * (room_x + 1)), extent, size, int(turn * 8))
+
+    def cut(self, image: Tensor) -> Tensor:
+        height, width = image.shape[1:]
+        if height >= self.extent and width >= self.extent:
+            crop = image[:, self.top : self.top + self.extent, self.left : self.left + self.extent]
+        else:
+            rows, columns = (_mirrored(start, self.extent, n) for start, n in ((self.top, height), (self.left, width)))
+            crop = image[:, rows.to(image.device)][:, :, columns.to(image.device)]
+        crop = crop.float() / 255
+        if self.extent != self.size:
+            crop = functional.interpolate(crop[None], size=(self.size, self.size), mode="bilinear", antialias=True)[0]
+        crop = crop.flip(2) if self.turn & 1 else crop
+        crop = crop.flip(1) if self.turn & 2 else crop
+        return crop.transpose(1, 2) if self.turn & 4 else crop
+
+
+def _mirrored(start: int, count: int, length: int) -> Tensor:
+    """Indices into `length` samples that run back and forth between the ends."""
+    period = max(1, 2 * (length - 1))
+    index = torch.arange(start, start + count) % period
+    return torch.minimum(index, period - index)
