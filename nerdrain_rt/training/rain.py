@@ -25,8 +25,8 @@ class DrawnLook:
     """Median length in pixels; single streaks vary by a factor of about 1.7."""
     sigma: Range
     """Median standard deviation across a streak in pixels."""
-    peak: Range
-    """Mean brightness of a streak's middle, of 1; single streaks vary exponentially."""
+    brightness: Range
+    """What the streaks add to the image's mean, of 1; single streaks vary exponentially."""
     lean: float
     """Largest angle from the vertical in degrees."""
     spread: Range
@@ -35,10 +35,10 @@ class DrawnLook:
     """Even brightening by streaks too fine to be seen."""
 
 
-BENCHMARK_LIGHT = DrawnLook((1, 1), (4.0, 9.0), (18, 32), (0.6, 1.0), (0.07, 0.14), 45, (0.3, 2.0), (0.0, 0.0))
-BENCHMARK_HEAVY = DrawnLook((1, 4), (6.0, 20), (18, 60), (0.6, 1.6), (0.15, 0.45), 60, (0.3, 3.0), (0.0, 0.06))
-BENCHMARK_FINE = DrawnLook((1, 2), (15, 40), (10, 60), (0.5, 0.9), (0.04, 0.14), 50, (0.3, 6.0), (0.0, 0.10))
-LONG_AND_THICK = DrawnLook((1, 2), (0.5, 4.0), (50, 140), (1.0, 3.0), (0.10, 0.35), 50, (0.2, 3.0), (0.0, 0.05))
+LIGHT = DrawnLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.013, 0.030), 45, (0.3, 2.0), (0.0, 0.0))
+HEAVY = DrawnLook((1, 4), (12, 30), (22, 60), (0.6, 1.2), (0.06, 0.18), 60, (0.3, 3.0), (0.0, 0.05))
+FINE = DrawnLook((1, 2), (18, 45), (10, 60), (0.5, 0.85), (0.02, 0.10), 50, (0.3, 6.0), (0.0, 0.10))
+THICK = DrawnLook((1, 2), (0.5, 2.5), (50, 140), (1.0, 3.0), (0.01, 0.06), 50, (0.2, 3.0), (0.0, 0.05))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +151,10 @@ class _Scene:
 def _draw_scene(image: int, dice: _Dice, settings: RainSettings, clean: Tensor) -> _Scene:
     looks = (
         (settings.dry, None),
-        (settings.light, BENCHMARK_LIGHT),
-        (settings.heavy, BENCHMARK_HEAVY),
-        (settings.fine, BENCHMARK_FINE),
-        (settings.thick, LONG_AND_THICK),
+        (settings.light, LIGHT),
+        (settings.heavy, HEAVY),
+        (settings.fine, FINE),
+        (settings.thick, THICK),
         (settings.optical, settings),
     )
     shares = torch.tensor([share for share, _ in looks])
@@ -167,14 +167,23 @@ def _draw_scene(image: int, dice: _Dice, settings: RainSettings, clean: Tensor) 
     return _draw_optical(image, dice, look, clean)
 
 
+_STREAK_AREA = 1.93
+"""Mean sum of a streak's pixels for a median length, sigma and mean peak of 1, given the variation between streaks."""
+
+
 def _draw_painted(image: int, dice: _Dice, look: DrawnLook) -> _Scene:
     count = round(dice.uniform(look.layers[0] - 0.5, look.layers[1] + 0.5))
     density, lean = dice.within(look.density) / 1000 / count, dice.uniform(-look.lean, look.lean)
     length, sigma, spread = dice.within(look.length), dice.within(look.sigma), dice.within(look.spread)
-    peak, veil = dice.within(look.peak), dice.within(look.veil)
+    peak, veil = (
+        dice.within(look.brightness) / (density * count * length * sigma * _STREAK_AREA),
+        dice.within(look.veil),
+    )
     layers = []
     for index in range(count):
-        angle = math.radians(lean if index == 0 else dice.uniform(-look.lean, look.lean))
+        if index and dice.uniform(0, 1) < 0.5:
+            lean = dice.uniform(-look.lean, look.lean)
+        angle = math.radians(lean + dice.uniform(-8, 8))
         reach = length * dice.within((0.8, 1.25))
         shift = (reach * math.sin(angle), reach * math.cos(angle))
         layers.append(_Layer(image, density, shift, 0.0, sigma, peak, math.radians(spread)))
