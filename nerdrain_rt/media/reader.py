@@ -1,0 +1,307 @@
+"""Reads the video stream of a file, frame by frame in presentation order, and says what was wrong with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import av
+from av.stream import Disposition
+
+from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.frame import Frame, VideoInfo
+from nerdrain_rt.media.report import explain, media_errors
+from nerdrain_rt.media.tags import PictureTags
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.format import VideoFormat
+    from av.video.stream import VideoStream
+
+MICROSECONDS = 1_000_000
+SEEK_LEADS_SECONDS = (0, 10, 1_000_000)
+"""How far before the wanted start to seek, tried in turn until a picture at or before it is found."""
+READ_ERRORS_IN_A_ROW = 10
+"""A demuxer that fails this often without a packet between is at its end."""
+EARLY_END_SECONDS = 1.0
+"""A stream that ends this much before its declared duration was cut off."""
+
+
+class VideoReader:
+    """The frames of the video stream of `source`, as a context manager and an iterable that is read once.
+
+    `start` and `end` are seconds from the beginning of the file; frames with start <= time < end are
+    delivered. Timestamps that are missing or do not grow are repaired, a picture of another size or
+    format than the first is converted to the first's; both are told in `warnings`.
+
+    Raises `MediaError` on entering where no picture can be had, `UsageError` for an impossible range.
+    """
+
+    info: VideoInfo
+    tags: PictureTags
+    stream_index: int
+    first_pts: int
+
+    def __init__(self, source: str | Path, *, start: float | None = None, end: float | None = None) -> None:
+        if start is not None and start < 0:
+            raise UsageError(f"start is {start:g} s; it must not be negative")
+        if end is not None and end <= (start or 0):
+            raise UsageError(f"end is {end:g} s; it must be after the start at {start or 0:g} s")
+        self.source = str(source)
+        self.start = start or None
+        self.end = end
+        self.frames_read = 0
+        self._first: av.VideoFrame | None = None
+        self._faults: dict[str, int] = {}
+        self._damages: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._container = open_source(self.source)
+        try:
+            self._stream = find_video_stream(self._container, self.source)
+            self._begin()
+        except BaseException:
+            self._container.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._lock:  # a thread that was not waited for may be inside the decoder
+            self._pictures.close()
+            self._container.close()
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something of the stream could not be decoded."""
+        return bool(self._damages)
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each kind of fault met so far."""
+        counted = [*self._faults.items(), *self._damages.items()]
+        return [f"{text} ({count} times)" if count > 1 else text for text, count in counted]
+
+    @property
+    def container_start(self) -> Fraction:
+        """The time in seconds at which the file begins; `start` and `end` count from here."""
+        return Fraction(self._container_start, MICROSECONDS)
+
+    def __iter__(self) -> Iterator[Frame]:
+        picture, self._first = self._first, None
+        last_pts: int | None = None
+        while picture is not None:
+            pts = self._repaired_pts(picture, last_pts)
+            if self.end is not None and pts * self._time_base - self.container_start >= self.end:
+                return
+            yield Frame(self._like_first(picture), pts, self._time_base)
+            last_pts = pts
+            self.frames_read += 1
+            with self._lock:
+                picture = next(self._pictures, None)
+        self._check_end(last_pts)
+
+    def _begin(self) -> None:
+        stream = self._stream
+        self.stream_index = stream.index
+        self._time_base = stream.time_base or Fraction(1, MICROSECONDS)
+        self._container_start = self._container.start_time or 0
+        stream.codec_context.thread_type = "AUTO"
+        first = self._find_first()
+        if first is None:
+            raise MediaError(f"{self.source}: {self._why_nothing()}")
+        self.first_pts = self._repaired_pts(first, None)
+        self.tags = PictureTags.of(first)
+        self._format = plain_format(first.format)
+        self.info = self._describe(first)
+        self._first = first
+
+    def _find_first(self) -> av.VideoFrame | None:
+        """Begin decoding so that the next picture is the first wanted one; None where there is none."""
+        if self.start is None:
+            self._pictures = self._decode()
+            return next(self._pictures, None)
+        wanted = self.container_start + Fraction(self.start)
+        for lead in SEEK_LEADS_SECONDS:
+            try:
+                self._container.seek(int((wanted - lead) * MICROSECONDS))
+            except av.FFmpegError:
+                continue
+            self._pictures = self._decode()
+            is_reached = wanted - lead < self.container_start
+            for picture in self._pictures:
+                time = (picture.pts or 0) * self._time_base
+                is_reached = is_reached or time <= wanted
+                if time >= wanted:
+                    break
+            else:
+                continue
+            if is_reached:
+                return picture
+        return None
+
+    def _decode(self) -> Generator[av.VideoFrame]:
+        """Every picture that can be decoded from here; what cannot is counted as damage."""
+        self._damages.clear()
+        self._is_encrypted = False
+        for packet in read_packets(self._container, [self._stream], self._note_damage):
+            if packet.is_corrupt:
+                self._note_damage("a packet is cut off or corrupt")
+            self._is_encrypted = self._is_encrypted or packet.has_sidedata("encryption_info")
+            try:
+                pictures = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self._note_damage(f"a packet could not be decoded: {explain(error)}")
+                continue
+            for picture in pictures:
+                if picture.is_corrupt:
+                    self._note_damage("a picture is damaged")
+                yield picture
+
+    def _repaired_pts(self, picture: av.VideoFrame, last_pts: int | None) -> int:
+        pts = picture.pts if picture.pts is not None else picture.dts
+        if last_pts is None:
+            return pts or 0
+        if pts is not None and pts > last_pts:
+            return pts
+        self._note_fault("wrong timestamps: missing or not growing, repaired")
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        duration = picture.duration or (round(1 / (rate * self._time_base)) if rate else 1)
+        is_near = pts is not None and last_pts - pts < duration
+        return last_pts + (1 if is_near else max(duration, 1))
+
+    def _like_first(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture in the size and format of the first one."""
+        height, width = self.info.size
+        if picture.format.name == self._format and (picture.height, picture.width) == self.info.size:
+            return picture
+        if plain_format(picture.format) != self._format or (picture.height, picture.width) != self.info.size:
+            self._note_fault(f"size or pixel format changes; converted to {width}x{height} {self._format}")
+        with media_errors(f"{self.source}: {picture.width}x{picture.height} {picture.format.name} picture"):
+            return picture.reformat(width=width, height=height, format=self._format)
+
+    def _check_end(self, last_pts: int | None) -> None:
+        stream = self._stream
+        expected = self._expected_end()
+        if last_pts is None or expected is None or not stream.average_rate:
+            return
+        frame_seconds = 1 / stream.average_rate
+        ended = last_pts * self._time_base + frame_seconds
+        if ended < expected - max(Fraction(EARLY_END_SECONDS), 2 * frame_seconds):
+            start = self.container_start
+            self._note_damage(f"ends at {float(ended - start):.1f} s of {float(expected - start):.1f} s")
+
+    def _expected_end(self) -> Fraction | None:
+        """When the stream ends by its own word; Matroska tells it in a tag."""
+        stream = self._stream
+        if stream.duration is not None:
+            return ((stream.start_time or 0) + stream.duration) * self._time_base
+        tag = stream.metadata.get("DURATION", "")
+        try:
+            hours, minutes, seconds = tag.split(":")
+            return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
+        except ValueError:
+            return None
+
+    def _describe(self, first: av.VideoFrame) -> VideoInfo:
+        stream = self._stream
+        rate = stream.average_rate or stream.guessed_rate
+        duration: float | None = None
+        if stream.duration is not None:
+            duration = float(stream.duration * self._time_base)
+        elif self._container.duration is not None:
+            duration = self._container.duration / MICROSECONDS
+        frame_count: int | None = stream.frames or None
+        is_trimmed = self.start is not None or self.end is not None
+        if duration is not None and is_trimmed:
+            duration = max(0.0, min(duration, self.end or duration) - (self.start or 0))
+        if duration is not None and rate and (is_trimmed or frame_count is None):
+            frame_count = round(duration * rate)
+        return VideoInfo(
+            size=(first.height, first.width),
+            pixel_format=self._format,
+            codec=stream.codec_context.name,
+            frame_rate=rate,
+            frame_count=frame_count,
+            duration_seconds=duration,
+            rotation=first.rotation % 360,
+            is_interlaced=self.tags.is_interlaced,
+        )
+
+    def _why_nothing(self) -> str:
+        if self._is_encrypted:
+            return "the video is encrypted; decrypt it first"
+        if self.start is not None and not self._damages:
+            return f"no picture at or after {self.start:g} s"
+        return "no picture could be decoded" + "".join(f"; {text}" for text in list(self._damages)[:1])
+
+    def _note_damage(self, text: str) -> None:
+        self._damages[text] = self._damages.get(text, 0) + 1
+
+    def _note_fault(self, text: str) -> None:
+        self._faults[text] = self._faults.get(text, 0) + 1
+
+
+def open_source(source: str) -> InputContainer:
+    """Open a media file or address; `MediaError` in one line where that is not possible."""
+    if "://" not in source:
+        path = Path(source)
+        if not path.exists():
+            raise MediaError(f"{source}: no such file")
+        if path.is_dir():
+            raise MediaError(f"{source}: is a folder, not a media file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise MediaError(f"{source}: the file is empty")
+    try:
+        return av.open(source, metadata_errors="surrogateescape")
+    except av.InvalidDataError as error:
+        raise MediaError(f"{source}: not a media file, or damaged at its beginning") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{source}: {explain(error)}") from error
+
+
+def find_video_stream(container: InputContainer, source: str) -> VideoStream:
+    """The stream that FFmpeg would play, cover art aside."""
+    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not moving:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        if container.streams.video:
+            kinds = "only cover art"
+        raise MediaError(f"{source}: no video stream; it holds {kinds}")
+    best = container.streams.best("video")
+    stream = next((candidate for candidate in moving if candidate == best), moving[0])
+    if stream.codec_context is None:
+        raise MediaError(f"{source}: the video is in a codec that FFmpeg cannot decode")
+    return stream
+
+
+def read_packets(
+    container: InputContainer, streams: Sequence[Stream], note_damage: Callable[[str], None]
+) -> Iterator[Packet[Stream]]:
+    """All packets of `streams`, then an empty one for each; goes on behind what the demuxer stumbles over."""
+    failures = 0
+    while failures < READ_ERRORS_IN_A_ROW:
+        try:
+            for packet in container.demux(streams):
+                failures = 0
+                yield packet
+        except av.FFmpegError as error:
+            failures += 1
+            note_damage(f"the file could not be read: {explain(error)}")
+        else:
+            return
+
+
+def plain_format(pixel_format: VideoFormat) -> str:
+    """The format pictures are delivered in: their own, but palettes and bitmaps spread out."""
+    if pixel_format.has_palette:
+        return "rgb24"
+    return "gray" if pixel_format.is_bit_stream else pixel_format.name
