@@ -1,72 +1,17 @@
-"""Synthetic rain on photographs: the looks of the benchmarks and of real cameras, drawn anew for every image."""
+"""Synthetic rain on photographs: as painted over the images of the benchmarks and as a camera sees it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from nerdrain_rt.training.capture import Capture, take, to_linear, to_srgb
+from nerdrain_rt.training.looks import FINE, HEAVY, LIGHT, THICK, OpticalLook, PaintedLook, RainSettings, Range
 from nerdrain_rt.training.streaks import Streaks, splat
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnLook:
-    """Rain as painted over the images of the benchmarks; every range is drawn per image."""
-
-    layers: tuple[int, int]
-    density: Range
-    """Streaks per 1000 pixels, over all layers."""
-    length: Range
-    """Median length in pixels; single streaks vary by a factor of about 1.7."""
-    sigma: Range
-    """Median standard deviation across a streak in pixels."""
-    brightness: Range
-    """What the streaks add to the image's mean, of 1; single streaks vary exponentially."""
-    lean: float
-    """Largest angle from the vertical in degrees."""
-    spread: Range
-    """Standard deviation of single streaks around their layer's angle in degrees."""
-    veil: Range
-    """Even brightening by streaks too fine to be seen."""
-
-
-LIGHT = DrawnLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.013, 0.030), 45, (0.3, 2.0), (0.0, 0.0))
-HEAVY = DrawnLook((1, 4), (12, 30), (22, 60), (0.6, 1.2), (0.06, 0.18), 60, (0.3, 3.0), (0.0, 0.05))
-FINE = DrawnLook((1, 2), (18, 45), (10, 60), (0.5, 0.85), (0.02, 0.10), 50, (0.3, 6.0), (0.0, 0.10))
-THICK = DrawnLook((1, 2), (0.5, 2.5), (50, 140), (1.0, 3.0), (0.01, 0.06), 50, (0.2, 3.0), (0.0, 0.05))
-
-
-@dataclass(frozen=True, slots=True)
-class RainSettings:
-    """What rain may look like; shares are relative, ranges are drawn per image (log-uniformly where above 0)."""
-
-    dry: float = 0.09
-    """Share of images that get no rain."""
-    light: float = 0.40
-    heavy: float = 0.12
-    fine: float = 0.08
-    thick: float = 0.04
-    optical: float = 0.27
-    """Share of rain as a camera sees it; the other shares are rain as painted by the benchmarks."""
-    drop_mm: Range = (1.0, 3.0)
-    drops_per_m3: Range = (60, 700)
-    """Drops above 1 mm; Marshall and Palmer give 250 at 10 mm/h and 730 at 50 mm/h."""
-    exposure_seconds: Range = (1 / 800, 1 / 40)
-    focal_pixels: Range = (350, 1500)
-    wind_m_s: float = 3.0
-    """Largest sideways speed of the air."""
-    driving: float = 0.25
-    """Share of optical rain seen from a moving vehicle: streaks run outwards from a point."""
-    speed_m_s: Range = (3.0, 25)
-    contrast: Range = (0.02, 0.5)
-    """Linear radiance that the brightest layer of optical rain adds, of 1."""
-    night: float = 0.15
-    """Share of optical rain that is lit by a lamp: sparse, bright against the dark."""
 
 
 class RainyPair(NamedTuple):
@@ -76,21 +21,75 @@ class RainyPair(NamedTuple):
     target: Tensor
 
 
+_T = TypeVar("_T")
+
+
+def add_rain(clean: Tensor, generator: torch.Generator, settings: RainSettings | None = None) -> RainyPair:
+    """Rain on `clean`, B 3 H W sRGB in [0, 1]; each image gets its own kind of rain, a share of them none.
+
+    The target is the clean image with all that is not streaks: darkness, haze, noise, sharpening and compression are
+    in both, so that a network learns to leave them alone. Everything follows from the generator's state; one on the
+    CPU gives the same rain whatever device the images are on.
+    """
+    settings = settings or RainSettings()
+    dice = _Dice(generator)
+    batch, _, height, width = clean.shape
+    scenes = [_draw_scene(dice, settings) for _ in range(batch)]
+    streaks = _draw_streaks([scene.layers for scene in scenes], dice, height, width)
+    rain = splat(streaks.to(clean.device), batch, height, width)
+
+    def each(values: list[float] | list[tuple[float, float, float]]) -> Tensor:
+        return torch.tensor(values, dtype=clean.dtype, device=clean.device).view(batch, -1, 1, 1)
+
+    veil, screen = each([scene.veil for scene in scenes]), each([scene.screen for scene in scenes])
+    painted = (clean + (rain + veil) * (1 - screen * clean)).clamp(0, 1)
+
+    haze = each([scene.haze for scene in scenes])
+    linear = to_linear(clean) * each([scene.brightness for scene in scenes]) * (1 - haze) + 0.5 * haze
+    optical = expose(linear, rain, each([scene.radiance for scene in scenes]))
+    is_optical = each([float(any(scene.radiance)) for scene in scenes]) > 0
+    rainy, target = torch.where(is_optical, optical, painted), torch.where(is_optical, to_srgb(linear), clean)
+    return _film(rainy, target, [scene.capture for scene in scenes], dice)
+
+
+def expose(linear: Tensor, cover: Tensor, radiance: Tensor) -> Tensor:
+    """sRGB of a scene, of which drops hide `cover` of the light during the exposure and add their own radiance.
+
+    `linear` is B 3 H W in linear light, `cover` B 1 H W the summed streaks, `radiance` B 3 1 1.
+    """
+    hidden = 1 - torch.exp(-cover)
+    return to_srgb((linear + hidden * (radiance - linear)).clamp(0, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class _Layer:
     """Streaks of one depth or direction in one image."""
 
-    image: int
     density: float
     """Per pixel."""
     shift: tuple[float, float]
     """(x, y) motion during the exposure in pixels."""
-    growth: float
-    """Further motion per pixel of distance from the image's middle, away from it."""
     sigma: float
     peak: float
     spread: float
     """Radians."""
+    growth: float = 0.0
+    """Further motion per pixel of distance from the point the camera moves to, away from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Rain on one image and the light it is seen in."""
+
+    layers: tuple[_Layer, ...] = ()
+    capture: Capture | None = None
+    veil: float = 0.0
+    screen: float = 0.0
+    """How far painted rain fades on bright ground: 0 adds, 1 is the screen mode of image editors."""
+    brightness: float = 1.0
+    haze: float = 0.0
+    radiance: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of the drops of optical rain, linear; 0 where rain is painted."""
 
 
 class _Dice:
@@ -100,6 +99,9 @@ class _Dice:
         self.generator = generator
         self.device = generator.device
 
+    def chance(self, share: float) -> bool:
+        return self.uniform(0, 1) < share
+
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(self.many(1))
 
@@ -108,148 +110,129 @@ class _Dice:
         low, high = limits
         return math.exp(self.uniform(math.log(low), math.log(high))) if low > 0 else self.uniform(low, high)
 
+    def pick(self, shares: dict[_T, float]) -> _T:
+        """One of the keys, with a probability proportional to its share."""
+        left = self.uniform(0, sum(shares.values()))
+        for key, share in shares.items():
+            left -= share
+            if left < 0:
+                return key
+        return key
+
     def many(self, count: int) -> Tensor:
         return torch.rand(count, generator=self.generator, device=self.device)
 
-    def normal(self, count: int) -> Tensor:
-        return torch.randn(count, generator=self.generator, device=self.device)
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.device)
 
 
-def add_rain(clean: Tensor, generator: torch.Generator, settings: RainSettings | None = None) -> RainyPair:
-    """Rain on `clean`, B 3 H W sRGB in [0, 1]; each image gets its own kind of rain, a share of them none.
-
-    The target is the clean image, with the haze that optical rain adds in the distance taken away as well. It depends
-    on nothing but the generator's state: one on the CPU gives the same rain whatever device the images are on.
-    """
-    settings = settings or RainSettings()
-    dice = _Dice(generator)
-    batch, _, height, width = clean.shape
-    scenes = [_draw_scene(image, dice, settings, clean[image]) for image in range(batch)]
-    streaks = _draw_streaks([layer for scene in scenes for layer in scene.layers], dice, height, width)
-    rain = splat(streaks.to(clean.device), batch, height, width)
-
-    def each(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=clean.dtype, device=clean.device).view(-1, 1, 1, 1)
-
-    veil = each([scene.veil for scene in scenes])
-    painted = _paint(clean, rain, veil, each([scene.screen for scene in scenes]))
-    optical = _expose(clean, rain, veil, each([scene.radiance for scene in scenes]))
-    is_optical = each([float(scene.radiance > 0) for scene in scenes]) > 0
-    return RainyPair(torch.where(is_optical, optical, painted), clean)
+def _draw_scene(dice: _Dice, settings: RainSettings) -> _Scene:
+    kinds = {
+        None: settings.dry,
+        LIGHT: settings.light,
+        HEAVY: settings.heavy,
+        FINE: settings.fine,
+        THICK: settings.thick,
+        settings.optics: settings.optical,
+    }
+    look = dice.pick(kinds)
+    if isinstance(look, PaintedLook):
+        scene, filmed = _draw_painted(dice, look), look.filmed
+    elif isinstance(look, OpticalLook):
+        scene, filmed = _draw_optical(dice, look), look.filmed
+    else:
+        scene, filmed = _Scene(), settings.dry_filmed
+    return replace(scene, capture=_draw_capture(dice)) if dice.chance(filmed) else scene
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    layers: tuple[_Layer, ...] = ()
-    veil: float = 0.0
-    screen: float = 0.0
-    """How far painted rain fades on bright ground: 0 adds, 1 screens."""
-    radiance: float = 0.0
-    """Linear radiance of the drops of optical rain; 0 where rain is painted."""
-
-
-def _draw_scene(image: int, dice: _Dice, settings: RainSettings, clean: Tensor) -> _Scene:
-    looks = (
-        (settings.dry, None),
-        (settings.light, LIGHT),
-        (settings.heavy, HEAVY),
-        (settings.fine, FINE),
-        (settings.thick, THICK),
-        (settings.optical, settings),
-    )
-    shares = torch.tensor([share for share, _ in looks])
-    pick = dice.uniform(0, float(shares.sum()))
-    look = looks[min(int((shares.cumsum(0) <= pick).sum()), len(looks) - 1)][1]
-    if look is None:
-        return _Scene()
-    if isinstance(look, DrawnLook):
-        return _draw_painted(image, dice, look)
-    return _draw_optical(image, dice, look, clean)
+def _draw_capture(dice: _Dice) -> Capture:
+    sharpening = max(0.0, dice.uniform(-0.6, 0.6))
+    step = dice.within((0.002, 0.016)) if dice.chance(0.75) else 0.0
+    return Capture(sharpening, dice.within((0.001, 0.02)), step)
 
 
 _STREAK_AREA = 1.93
 """Mean sum of a streak's pixels for a median length, sigma and mean peak of 1, given the variation between streaks."""
 
 
-def _draw_painted(image: int, dice: _Dice, look: DrawnLook) -> _Scene:
+def _draw_painted(dice: _Dice, look: PaintedLook) -> _Scene:
     count = round(dice.uniform(look.layers[0] - 0.5, look.layers[1] + 0.5))
-    density, lean = dice.within(look.density) / 1000 / count, dice.uniform(-look.lean, look.lean)
-    length, sigma, spread = dice.within(look.length), dice.within(look.sigma), dice.within(look.spread)
-    peak, veil = (
-        dice.within(look.brightness) / (density * count * length * sigma * _STREAK_AREA),
-        dice.within(look.veil),
-    )
+    density, length, sigma = dice.within(look.density) / 1000, dice.within(look.length), dice.within(look.sigma)
+    peak = dice.within(look.brightness) / (density * length * sigma * _STREAK_AREA)
+    spread, lean = math.radians(dice.within(look.spread)), dice.uniform(-look.lean, look.lean)
     layers = []
     for index in range(count):
-        if index and dice.uniform(0, 1) < 0.5:
+        if index and dice.chance(0.5):
             lean = dice.uniform(-look.lean, look.lean)
-        angle = math.radians(lean + dice.uniform(-8, 8))
-        reach = length * dice.within((0.8, 1.25))
-        shift = (reach * math.sin(angle), reach * math.cos(angle))
-        layers.append(_Layer(image, density, shift, 0.0, sigma, peak, math.radians(spread)))
-    return _Scene(tuple(layers), veil, screen=max(0.0, dice.uniform(-1.5, 1.0)))
+        angle, reach = math.radians(lean + dice.uniform(-8, 8)), length * dice.within((0.8, 1.25))
+        layers.append(_Layer(density / count, (reach * math.sin(angle), reach * math.cos(angle)), sigma, peak, spread))
+    return _Scene(tuple(layers), veil=dice.within(look.veil), screen=max(0.0, dice.uniform(-1.5, 1.0)))
 
 
 _SLABS_M = ((0.5, 1.2), (1.2, 2.5), (2.5, 5.0), (5.0, 9.0))
 
 
-def _draw_optical(image: int, dice: _Dice, settings: RainSettings, clean: Tensor) -> _Scene:
-    """Drops fall at their terminal speed (Atlas 1973) through slabs of air and are smeared by the exposure."""
-    drop_m = dice.within(settings.drop_mm) / 1000
-    fall = 9.65 - 10.3 * math.exp(-600 * drop_m)
-    wind, exposure = dice.uniform(-1, 1) * settings.wind_m_s, dice.within(settings.exposure_seconds)
-    focal, focus_m = dice.within(settings.focal_pixels), dice.within((2.0, 30.0))
-    is_night = dice.uniform(0, 1) < settings.night
-    speed = dice.within(settings.speed_m_s) if dice.uniform(0, 1) < settings.driving else 0.0
-    drops, contrast, blur = dice.within(settings.drops_per_m3), dice.within(settings.contrast), dice.within((0.45, 0.8))
+def _draw_optical(dice: _Dice, look: OpticalLook) -> _Scene:
+    drop = dice.within(look.drop_mm) / 1000
+    fall, wind = fall_speed(drop), dice.uniform(-look.wind_m_s, look.wind_m_s)
+    exposure, focal, focus = dice.within(look.exposure_seconds), dice.within(look.focal_pixels), dice.within((2, 30))
+    speed = dice.within(look.speed_m_s) if dice.chance(look.driving) else 0.0
+    is_night, drops, blur = dice.chance(look.night), dice.within(look.drops_per_m3), dice.within((0.45, 0.8))
+    radiance, contrast = dice.within(look.radiance), dice.within(look.contrast)
 
-    layers, strongest = [], 0.0
+    layers = []
     for near, far in _SLABS_M:
         distance = math.sqrt(near * far)
-        defocus = 0.002 * focal * abs(1 / distance - 1 / focus_m)
-        sigma = math.hypot(blur, 0.35 * drop_m * focal / distance, defocus)
-        smear = min(1.0, drop_m / (fall * exposure))
-        peak = smear * min(1.0, 0.4 * drop_m * focal / distance / sigma)
-        density = min(0.03, drops * (far**3 - near**3) / 3 / focal**2) * (0.3 if is_night else 1.0)
-        scale = focal * exposure / distance
-        layers.append((density, (wind * scale, fall * scale), speed * exposure / distance, sigma, peak))
-        strongest = max(strongest, peak)
-
-    # Lamps and sky are far brighter than white paper: the contrast is drawn, the radiance follows from it.
-    surroundings = float(clean.mean()) ** 2.2
-    radiance = max(contrast / strongest, surroundings * dice.within((0.7, 2.0)))
-    radiance = min(radiance, 40.0)
-    veil = 0.0 if is_night else dice.within((0.003, 0.12))
+        size, scale = drop * focal / distance, focal * exposure / distance
+        defocus = 0.002 * focal * abs(1 / distance - 1 / focus)
+        sigma = math.hypot(blur, 0.35 * size, defocus)
+        density = min(0.012, drops * (far**3 - near**3) / 3 / focal**2)
+        shift = (wind * scale, fall * scale)
+        layers.append(_Layer(density, shift, sigma, min(1.0, 0.4 * size / sigma), 0.03, speed * exposure / distance))
+    # A drop's share of the exposure, about drop / (fall * exposure), is absorbed by the drawn contrast.
+    gain = contrast / radiance / max(layer.peak for layer in layers)
+    thinning = 0.3 if is_night else 1.0
+    colour = 0.25 if is_night else 0.06
+    red, green, blue = (radiance * (1 + dice.uniform(-colour, colour)) for _ in range(3))
     return _Scene(
-        tuple(_Layer(image, d, shift, growth, s, p, 0.03) for d, shift, growth, s, p in layers), veil, 0.0, radiance
+        tuple(replace(layer, density=layer.density * thinning, peak=layer.peak * gain) for layer in layers),
+        brightness=dice.within((0.05, 0.4)) if is_night else 1.0,
+        haze=0.0 if is_night else dice.within(look.haze),
+        radiance=(red, green, blue),
     )
 
 
-def _draw_streaks(layers: list[_Layer], dice: _Dice, height: int, width: int) -> Streaks:
-    table = torch.tensor(
-        [[it.image, it.density, *it.shift, it.growth, it.sigma, it.peak, it.spread] for it in layers],
-        device=dice.device,
-    ).view(-1, 8)
-    reach = torch.hypot(table[:, 2], table[:, 3]).mul(2).clamp(max=1.5 * max(height, width))
-    margin = (reach / 2).add(4)
+def fall_speed(drop: float) -> float:
+    """Terminal speed in m/s of a drop of `drop` metres, 0.6 to 6 mm (Atlas, Srivastava, Sekhon 1973)."""
+    return 9.65 - 10.3 * math.exp(-600 * drop)
+
+
+def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, width: int) -> Streaks:
+    rows = [
+        [image, it.density, *it.shift, it.sigma, it.peak, it.spread, it.growth]
+        for image, layers in enumerate(images)
+        for it in layers
+    ]
+    table = torch.tensor(rows, device=dice.device).view(-1, 8)
+    longest = 2.0 * max(height, width)
+    margin = torch.hypot(table[:, 2], table[:, 3]).clamp(max=longest / 2) + 4
     expected = table[:, 1] * (height + 2 * margin) * (width + 2 * margin)
-    counts = torch.poisson(expected, generator=dice.generator).long()
-    which = torch.repeat_interleave(counts)
-    image, _, shift_x, shift_y, growth, sigma, peak, spread = table[which].unbind(1)
+    which = torch.repeat_interleave(torch.poisson(expected, generator=dice.generator).long())
+    image, _, shift_x, shift_y, sigma, peak, spread, growth = table[which].unbind(1)
     count, margin = len(which), margin[which]
 
+    centre = dice.many(2 * len(images)).view(2, -1)[:, image.long()]
     x = dice.many(count) * (width + 2 * margin) - margin
     y = dice.many(count) * (height + 2 * margin) - margin
-    dx = shift_x + growth * (x - width / 2)
-    dy = shift_y + growth * (y - height / 2)
-    length = torch.hypot(dx, dy).clamp(min=1) * torch.exp(0.5 * dice.normal(count))
+    dx, dy = shift_x + growth * (x - width * centre[0]), shift_y + growth * (y - height * centre[1])
+    length = (torch.hypot(dx, dy).clamp(min=1.5) * torch.exp(0.5 * dice.normal(count))).clamp(max=longest)
     angle = torch.atan2(dy, dx) + spread * dice.normal(count)
     return Streaks(
         image=image.long(),
         x=x,
         y=y,
-        dx=length.clamp(max=2.5 * max(height, width)) * angle.cos(),
-        dy=length.clamp(max=2.5 * max(height, width)) * angle.sin(),
+        dx=length * angle.cos(),
+        dy=length * angle.sin(),
         sigma=(sigma * torch.exp(0.3 * dice.normal(count))).clamp(min=0.45),
         peak=peak * -torch.log1p(-dice.many(count).clamp(max=0.999)),
         sharpness=0.3 + 1.7 * dice.many(count),
@@ -258,23 +241,12 @@ def _draw_streaks(layers: list[_Layer], dice: _Dice, height: int, width: int) ->
     )
 
 
-def _paint(clean: Tensor, rain: Tensor, veil: Tensor, screen: Tensor) -> Tensor:
-    """Adds rain to sRGB values as image editors do; `screen` 1 gives their screen mode."""
-    layer = rain + veil
-    return (clean + layer * (1 - screen * clean)).clamp(0, 1)
-
-
-def _expose(clean: Tensor, rain: Tensor, veil: Tensor, radiance: Tensor) -> Tensor:
-    """Drops cover the background for part of the exposure and show their own radiance, in linear light."""
-    linear = _to_linear(clean)
-    cover = 1 - torch.exp(-rain)
-    hazy = linear + veil * (0.5 - linear)
-    return _to_srgb((hazy + cover * (radiance - hazy)).clamp(0, 1))
-
-
-def _to_linear(srgb: Tensor) -> Tensor:
-    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055).clamp(min=0).pow(2.4))
-
-
-def _to_srgb(linear: Tensor) -> Tensor:
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=1e-6).pow(1 / 2.4) - 0.055)
+def _film(rainy: Tensor, target: Tensor, captures: list[Capture | None], dice: _Dice) -> RainyPair:
+    filmed = {image: capture for image, capture in enumerate(captures) if capture}
+    if not filmed:
+        return RainyPair(rainy, target)
+    images = list(filmed)
+    noise = dice.normal(len(images), *target.shape[1:]).to(target)
+    both = torch.stack((rainy, target))
+    both[:, images] = take(both[:, images], list(filmed.values()), noise)
+    return RainyPair(*both.unbind())

@@ -1,0 +1,78 @@
+"""What synthetic rain may look like: the ranges from which each image's rain is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PaintedLook:
+    """Rain as painted over the images of the benchmarks; every range is drawn per image."""
+
+    layers: tuple[int, int]
+    density: Range
+    """Streaks per 1000 pixels, over all layers."""
+    length: Range
+    """Median length in pixels; single streaks vary by a factor of about 1.7."""
+    sigma: Range
+    """Median standard deviation across a streak in pixels."""
+    brightness: Range
+    """What the streaks add to the image's mean, of 1; single streaks vary exponentially."""
+    lean: float
+    """Largest angle from the vertical in degrees."""
+    spread: Range
+    """Standard deviation of single streaks around their layer's angle in degrees."""
+    veil: Range
+    """Even brightening by streaks too fine to be seen; it is to be removed."""
+    filmed: float
+    """Share of images that have been through a camera's noise, sharpening and compression, their targets alike."""
+
+
+LIGHT = PaintedLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.013, 0.030), 45, (0.3, 2.0), (0.0, 0.0), 0.05)
+HEAVY = PaintedLook((1, 4), (12, 30), (22, 60), (0.6, 1.2), (0.06, 0.18), 60, (0.3, 3.0), (0.0, 0.04), 0.1)
+FINE = PaintedLook((1, 2), (18, 45), (10, 60), (0.5, 0.85), (0.02, 0.10), 50, (0.3, 6.0), (0.0, 0.05), 0.3)
+THICK = PaintedLook((1, 2), (0.5, 2.5), (50, 140), (1.0, 3.0), (0.01, 0.06), 50, (0.2, 3.0), (0.0, 0.02), 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class OpticalLook:
+    """Rain as a camera sees it: drops fall through the depth of a scene while the shutter is open."""
+
+    drop_mm: Range = (1.0, 3.0)
+    drops_per_m3: Range = (60, 700)
+    """Drops above 1 mm; Marshall and Palmer (1948) give 250 at 10 mm/h and 730 at 50 mm/h."""
+    exposure_seconds: Range = (1 / 400, 1 / 40)
+    focal_pixels: Range = (450, 1500)
+    wind_m_s: float = 3.0
+    """Largest sideways speed of the air."""
+    driving: float = 0.25
+    """Share of images seen from a moving vehicle: streaks run outwards from a point."""
+    speed_m_s: Range = (3.0, 25)
+    contrast: Range = (0.02, 0.3)
+    """Linear radiance the nearest streaks show over black, of 1."""
+    radiance: Range = (0.4, 2.5)
+    """Linear radiance of the drops, which mirror the sky; ground as bright as this hides them."""
+    night: float = 0.15
+    """Share of images taken in the dark: few streaks, bright in the light of a lamp."""
+    haze: Range = (0.005, 0.3)
+    """Share of the light that comes from distant rain. The target keeps it: dehazing is another task, and a network
+    that guesses at it from a small crop changes the brightness of dry pictures."""
+    filmed: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class RainSettings:
+    """How often each kind of rain is drawn, relative to their sum; every range is drawn per image, log-uniformly
+    where it starts above 0."""
+
+    dry: float = 0.09
+    """No rain: the target is the rainy image itself."""
+    light: float = 0.40
+    heavy: float = 0.12
+    fine: float = 0.08
+    thick: float = 0.04
+    optical: float = 0.27
+    dry_filmed: float = 0.5
+    optics: OpticalLook = OpticalLook()
