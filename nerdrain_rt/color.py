@@ -1,0 +1,408 @@
+"""A picture's native planes as RGB for the network, and a residual in RGB back into those planes.
+
+Only the residual is converted back: it is added to the original samples at their own depth and
+rounded once, so that samples it does not reach stay as they were.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, NamedTuple, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+import torch
+from av.codec.codec import find_best_pix_fmt_of_list
+from av.video.format import VideoFormat
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange
+from torch import Tensor
+
+from nerdrain_rt.errors import MediaError
+
+Matrix = Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020", "ycgco"]
+Siting = Literal["left", "center", "topleft"]
+
+_KR_KB = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020": (0.2627, 0.0593),
+}
+
+# MatrixCoefficients of ITU-T H.273. The codes that are not a matrix of R'G'B' (constant luminance,
+# ICtCp, IPT) come with BT.2020 material and are read as its non-constant luminance.
+_MATRIX_OF_CODE: dict[int, Matrix] = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    8: "ycgco",
+    **dict.fromkeys((9, 10, 12, 13, 14, 15), "bt2020"),
+}
+
+
+class Levels(NamedTuple):
+    """Code values of a range: `luma` codes from black to white, `chroma` codes from -0.5 to 0.5."""
+
+    black: int
+    luma: int
+    chroma_zero: int
+    chroma: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColorSpec:
+    """What a picture's samples mean: matrix, range and chroma siting (ITU-R BT.601, 709, 2020; ITU-T H.273)."""
+
+    matrix: Matrix
+    is_full_range: bool
+    siting: Siting
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame) -> Self:
+        """The picture's tags; where they say nothing, what its pixel format and size imply.
+
+        Untagged is BT.709 from 720 lines up, else BT.601, in limited range. RGB, yuvj and (as in
+        FFmpeg) untagged gray are full range. PyAV does not tell the siting: it is top left for
+        BT.2020, centre for yuvj (JPEG), else left (MPEG-2, H.264, H.265).
+        """
+        name = picture.format.name
+        is_jpeg = name.startswith("yuvj")
+        is_gray = name.startswith(("gray", "ya"))
+        is_untagged = picture.color_range == ColorRange.UNSPECIFIED
+        matrix = _MATRIX_OF_CODE.get(picture.colorspace, "bt709" if picture.height >= 720 else "bt601")
+        return cls(
+            matrix=matrix,
+            is_full_range=is_jpeg
+            or picture.format.is_rgb
+            or picture.color_range == ColorRange.JPEG
+            or (is_gray and is_untagged),
+            siting="center" if is_jpeg else "topleft" if matrix == "bt2020" else "left",
+        )
+
+    def levels(self, bits: int) -> Levels:
+        """The range's code values for samples of `bits` bits."""
+        if self.is_full_range:
+            return Levels(0, 2**bits - 1, 2 ** (bits - 1), 2**bits - 1)
+        return Levels(*(level << (bits - 8) for level in (16, 219, 128, 224)))
+
+    def rgb_to_yuv(self) -> npt.NDArray[np.float64]:
+        """3 x 3; its rows give Y in [0, 1], U and V in [-0.5, 0.5] from RGB in [0, 1]."""
+        if self.matrix == "ycgco":
+            return np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0.0, -0.5]])
+        kr, kb = _KR_KB[self.matrix]
+        red, blue = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
+        luma = np.array([kr, 1 - kr - kb, kb])
+        return np.stack([luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)])
+
+
+# Names of pixel formats without their byte order; the repeating samples of each plane in memory order,
+# alpha planes left out; whether samples sit in the high bits of their 16. PyAV gives the rest.
+_LAYOUTS = (
+    (r"gray\d*", "y", False),
+    (r"ya\d+", "ya", False),
+    (r"yuv[aj]?4\d\dp\d*", "y u v", False),
+    (r"yuv4\d\dp\d+msb", "y u v", True),
+    (r"gbra?p\d*", "g b r", False),
+    (r"gbrp\d+msb", "g b r", True),
+    (r"nv(?:12|16|20|24)", "y uv", False),
+    (r"nv(?:21|42)", "y vu", False),
+    (r"p[024]1[026]", "y uv", True),
+    (r"([yuv]{4})422", r"\1", False),
+    (r"y21[026]", "yuyv", True),
+    (r"(ayuv|uyva|vuya|vuyx)(?:64)?", r"\1", False),
+    (r"(vyu)444", r"\1", False),
+    (r"xv36", "uyvx", True),
+    (r"xv48", "uyvx", False),
+    (r"([rgba0]{3,4})(?:24|48|64)?", r"\1", False),
+)
+
+_REFORMAT_TARGETS = (
+    *("gray", "gray16le", "ya8", "ya16le"),
+    *("rgb24", "rgb48le", "rgba", "rgba64le"),
+    *("yuv411p", "yuv444p", "yuv444p10le", "yuv444p12le", "yuv444p16le"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLayout:
+    """Where a pixel format keeps its samples; components go by their letter: r g b, or y u v."""
+
+    planes: tuple[str, ...]
+    bits: int
+    padding_bits: int
+    """Unused low bits under each sample."""
+    sample_type: np.dtype[np.uint8] | np.dtype[np.uint16]
+    chroma_factor: tuple[int, int]
+    """Rows and columns of the picture for each sample of chroma."""
+
+    @classmethod
+    def of(cls, format_name: str) -> PixelLayout:
+        """Raises MediaError for a format outside integer RGB, YUV and gray of 8 to 16 bits, saying what would do."""
+        layout = _find_layout(format_name)
+        if layout is None:
+            raise MediaError(f"pixel format {format_name}: not supported; reformat to {nearest_supported(format_name)}")
+        return layout
+
+    @property
+    def letters(self) -> str:
+        """The components that are colour, in the order of their matrix."""
+        return next(letters for letters in ("rgb", "yuv", "y") if set(letters) <= set("".join(self.planes)))
+
+    def component_size(self, letter: str, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) in samples of a component in a picture of `size`."""
+        rows, columns = self.chroma_factor if letter in "uv" else (1, 1)
+        return -(-size[0] // rows), -(-size[1] // columns)
+
+    def plane_size(self, index: int, size: tuple[int, int]) -> tuple[int, int]:
+        """(rows, samples in a row) of a plane in a picture of `size`, without the padding of its lines."""
+        group = self.planes[index]
+        letter = next(letter for letter in group if letter in self.letters)
+        height, width = self.component_size(letter, size)
+        return height, -(-width // group.count(letter)) * len(group)
+
+    def locate(self, letter: str) -> tuple[int, int, int]:
+        """A component's plane, its first sample in a row and the step to its next."""
+        plane = next(index for index, group in enumerate(self.planes) if letter in group)
+        group = self.planes[plane]
+        return plane, group.index(letter), len(group) // group.count(letter)
+
+
+@cache
+def _find_layout(format_name: str) -> PixelLayout | None:
+    pixel_format = _pixel_format(format_name)
+    name = re.sub("(le|be)$", "", format_name)
+    for pattern, planes, is_high in _LAYOUTS:
+        match = re.fullmatch(pattern, name)
+        bits = pixel_format.components[0].bits if match else 0
+        if match and 8 <= bits <= 16:
+            return PixelLayout(
+                planes=tuple(match.expand(planes).split()),
+                bits=bits,
+                padding_bits=16 - bits if is_high else 0,
+                sample_type=np.dtype("u1" if bits == 8 else ">u2" if pixel_format.is_big_endian else "<u2"),
+                chroma_factor=(16 // pixel_format.chroma_height(), 16 // pixel_format.chroma_width()),
+            )
+    return None
+
+
+def _pixel_format(format_name: str) -> VideoFormat:
+    try:
+        return VideoFormat(format_name, 16, 16)
+    except ValueError:
+        raise MediaError(f"pixel format {format_name}: FFmpeg knows none of this name; yuv420p is usual") from None
+
+
+def is_supported(format_name: str) -> bool:
+    """Whether pictures of this pixel format are read and written as they are."""
+    return _find_layout(format_name) is not None
+
+
+def nearest_supported(format_name: str) -> str:
+    """The format itself, or the one to reformat to that loses least.
+
+    Raises MediaError for a name FFmpeg does not know and for frames in a device's memory.
+    """
+    if is_supported(format_name):
+        return format_name
+    components = _pixel_format(format_name).components
+    if not components:
+        raise MediaError(f"pixel format {format_name}: the samples are in a device's memory; download the frame first")
+    has_alpha = any(component.is_alpha for component in components)
+    best, _ = find_best_pix_fmt_of_list(_REFORMAT_TARGETS, format_name, has_alpha)
+    assert best is not None
+    return best.name
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """A copy of a picture's samples as tensors, one per plane (rows x samples, uint8 or uint16), on any device.
+
+    Line padding, byte order and planes of alpha are left behind in the picture.
+    """
+
+    samples: tuple[Tensor, ...]
+    layout: PixelLayout
+    spec: ColorSpec
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame, *, spec: ColorSpec | None = None, pin_memory: bool = False) -> Self:
+        """Copy the samples; `spec` where more is known than the picture tells.
+
+        Raises MediaError for an unsupported pixel format.
+        """
+        layout = PixelLayout.of(picture.format.name)
+        size = picture.height, picture.width
+        dtype = torch.uint8 if layout.sample_type.itemsize == 1 else torch.uint16
+        samples = []
+        for view in _host_views(picture, layout):
+            plane = torch.empty(view.shape, dtype=dtype, pin_memory=pin_memory)
+            plane.numpy()[...] = view
+            samples.append(plane)
+        return cls(tuple(samples), layout, spec or ColorSpec.of(picture), size)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """The same on `device`."""
+        return replace(self, samples=tuple(plane.to(device, non_blocking=non_blocking) for plane in self.samples))
+
+    def write_to(self, picture: av.VideoFrame) -> None:
+        """Put the samples into a picture of the same format and size, in place."""
+        picture.make_writable()
+        for view, plane in zip(_host_views(picture, self.layout), self.samples, strict=True):
+            view[...] = plane.cpu().numpy()
+
+    def rgb(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """1 3 H W in [0, 1]; what the samples hold beyond black and white is clamped."""
+        if self.layout.letters == "rgb":
+            colors = torch.stack([self._codes(letter) for letter in "rgb"]).div_(2**self.layout.bits - 1)
+        else:
+            levels = self.spec.levels(self.layout.bits)
+            luma = self._codes("y").sub_(levels.black).div_(levels.luma)
+            colors = luma[None] if self.layout.letters == "y" else self._tints(levels).add_(luma)
+        return colors.clamp_(0, 1).to(dtype).expand(1, 3, -1, -1).contiguous()
+
+    def add_residual(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
+        """Add `strength * residual` in place, limited so that `rainy` plus it stays in [0, 1].
+
+        Both are 1 3 H W on this device, `rainy` as given by `rgb`. Where the limited residual is 0
+        the samples do not change.
+        """
+        rainy = rainy[0].float()
+        change = torch.add(rainy, residual[0].float(), alpha=strength).clamp_(0, 1).sub_(rainy)
+        for letter, codes in self._code_changes(change):
+            self._add_codes(letter, codes)
+
+    def _tints(self, levels: Levels) -> Tensor:
+        """What chroma adds to luma in each of R, G and B: 3 H W."""
+        to_rgb = np.linalg.inv(self.spec.rgb_to_yuv()) / levels.chroma
+        u, v = (self._codes(letter).sub_(levels.chroma_zero) for letter in "uv")
+        tints = torch.stack([torch.mul(u, of_u).add_(v, alpha=of_v) for _, of_u, of_v in to_rgb.tolist()])
+        for dim, factor, is_centered in self._chroma_axes():
+            tints = _grow(tints, dim, self.size[dim], factor, is_centered)
+        return tints
+
+    def _code_changes(self, change: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """A change of 3 H W in RGB as one of code values for each component."""
+        if self.layout.letters == "rgb":
+            yield from zip("rgb", change.mul_(2**self.layout.bits - 1), strict=True)
+            return
+        levels = self.spec.levels(self.layout.bits)
+        scales = levels.luma, levels.chroma, levels.chroma
+        for letter, weights, scale in zip("yuv", self.spec.rgb_to_yuv(), scales, strict=True):
+            if letter not in self.layout.letters:
+                continue
+            red, green, blue = (weights * scale).tolist()
+            codes = torch.mul(change[0], red).add_(change[1], alpha=green).add_(change[2], alpha=blue)
+            if letter in "uv":
+                for dim, factor, is_centered in self._chroma_axes():
+                    codes = _shrink(codes, dim, factor, is_centered)
+            yield letter, codes
+
+    def _chroma_axes(self) -> Iterator[tuple[int, int, bool]]:
+        """The dimensions in which chroma is coarser: (dim, factor, is_centered)."""
+        centered = self.spec.siting != "topleft", self.spec.siting == "center"
+        for dim, (factor, is_centered) in enumerate(zip(self.layout.chroma_factor, centered, strict=True)):
+            if factor > 1:
+                yield dim - 2, factor, is_centered
+
+    def _component(self, letter: str) -> Tensor:
+        plane, first, step = self.layout.locate(letter)
+        _, width = self.layout.component_size(letter, self.size)
+        return self.samples[plane][:, first::step][:, :width]
+
+    def _codes(self, letter: str) -> Tensor:
+        codes = self._component(letter).to(torch.float32)
+        if self.layout.padding_bits:
+            codes.div_(2**self.layout.padding_bits).floor_()
+        return codes
+
+    def _add_codes(self, letter: str, change: Tensor) -> None:
+        component, codes = self._component(letter), self._codes(letter)
+        changed = torch.add(codes, change).round_().clamp_(0, 2**self.layout.bits - 1)
+        if self.layout.padding_bits:
+            # Whole steps of the code, so that what lies in the padding survives.
+            changed = changed.sub_(codes).mul_(2**self.layout.padding_bits).add_(component.to(torch.float32))
+        component.copy_(changed)
+
+
+def to_rgb(picture: av.VideoFrame, *, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The picture as 1 3 H W in [0, 1] on `device`, by its own matrix and range; converted there in float32.
+
+    Raises MediaError for an unsupported pixel format.
+    """
+    return Planes.of(picture).to(device).rgb(dtype)
+
+
+def add_residual(picture: av.VideoFrame, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
+    """Add `strength * residual` to the picture in place, as `Planes.add_residual`; `rainy` is what `to_rgb` gave."""
+    planes = Planes.of(picture).to(rainy.device)
+    planes.add_residual(rainy, residual, strength=strength)
+    planes.write_to(picture)
+
+
+def _host_views(picture: av.VideoFrame, layout: PixelLayout) -> Iterator[npt.NDArray[np.uint8 | np.uint16]]:
+    """The picture's own memory, plane by plane; a negative line size is a picture stored upside down."""
+    size = picture.height, picture.width
+    planes: tuple[VideoPlane, ...] = picture.planes
+    for index, plane in zip(range(len(layout.planes)), planes, strict=False):
+        shape, line_size = layout.plane_size(index, size), plane.line_size
+        yield np.ndarray(
+            shape,
+            layout.sample_type,
+            buffer=memoryview(plane),
+            offset=max(0, -line_size * (shape[0] - 1)),
+            strides=(line_size, layout.sample_type.itemsize),
+        )
+
+
+def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -> Tensor:
+    """Linear interpolation along `dim`; a coarse sample sits on the first, or in the middle, of its `factor` samples."""
+    padded = _extended(coarse, dim, 1, 1)
+    shape = list(coarse.shape)
+    shape[dim] = size
+    fine = coarse.new_empty(shape)
+    for phase in range(factor):
+        position = (phase + 0.5) / factor - 0.5 if is_centered else phase / factor
+        start = 1 + math.floor(position)
+        target = _every(fine, dim, phase, factor)
+        count = target.shape[dim]
+        torch.lerp(padded.narrow(dim, start, count), padded.narrow(dim, start + 1, count), position % 1, out=target)
+    return fine
+
+
+def _shrink(fine: Tensor, dim: int, factor: int, is_centered: bool) -> Tensor:
+    """Averages along `dim` at the places `_grow` starts from.
+
+    Centred, the mean of the `factor` samples around; else the triangle that is the transpose of `_grow`.
+    """
+    reach = 0 if is_centered else factor - 1
+    count = -(-fine.shape[dim] // factor)
+    padded = _extended(fine, dim, reach, count * factor - fine.shape[dim])
+    coarse = fine.new_zeros(())
+    for offset in range(-reach, factor):
+        weight = 1 / factor if is_centered else (factor - abs(offset)) / factor**2
+        window = padded.narrow(dim, reach + offset, (count - 1) * factor + 1)
+        coarse = torch.add(coarse, _every(window, dim, 0, factor), alpha=weight)
+    return coarse
+
+
+def _extended(tensor: Tensor, dim: int, before: int, after: int) -> Tensor:
+    """`tensor` with its first and last samples along `dim` repeated."""
+    first, last = tensor.narrow(dim, 0, 1), tensor.narrow(dim, -1, 1)
+    return torch.cat([first] * before + [tensor] + [last] * after, dim)
+
+
+def _every(tensor: Tensor, dim: int, first: int, step: int) -> Tensor:
+    """A view of every `step`-th sample along `dim`."""
+    index = [slice(None)] * tensor.dim()
+    index[dim] = slice(first, None, step)
+    return tensor[tuple(index)]
