@@ -42,42 +42,44 @@ class Streaks:
 def splat(streaks: Streaks, batch: int, height: int, width: int) -> Tensor:
     """Sum of the streaks as B 1 H W.
 
-    Only pixels that a streak reaches are evaluated: along its longer axis one row of pixels per step, across it as many
-    as its width asks for, as one flat list over all streaks of all images.
+    Only pixels that a streak reaches are evaluated, as flat lists over all streaks of all images: first the rows of
+    pixels it passes on its longer axis, with its brightness there, then the pixels across it in each row.
     """
     length = torch.hypot(streaks.dx, streaks.dy).clamp(min=1e-3)
     is_steep = streaks.dy.abs() >= streaks.dx.abs()
     major, minor = torch.where(is_steep, streaks.y, streaks.x), torch.where(is_steep, streaks.x, streaks.y)
     along = torch.where(is_steep, streaks.dy, streaks.dx) / length
     across = torch.where(is_steep, streaks.dx, streaks.dy) / length
-    major_size = torch.where(is_steep, height, width)
-    minor_size = torch.where(is_steep, width, height)
 
-    reach = length / 2 * along.abs() + _REACH * streaks.sigma * across.abs()
+    reach = length / 2 * along.abs()
     first = (major - reach).ceil().clamp(min=0)
-    rows = ((major + reach).floor() - first).add(1).minimum(major_size - first).clamp(min=0).long()
-    half = (_REACH * streaks.sigma / along.abs()).ceil().long()
-    columns = 2 * half + 1
-    counts = rows * columns
-
-    which = torch.repeat_interleave(counts)
-    local = torch.arange(which.numel(), device=which.device) - (counts.cumsum(0) - counts)[which]
-    slope = across / along
-    row, column = local.div(columns[which], rounding_mode="floor"), local % columns[which]
-    step = first[which] + row - major[which]
-    at_minor = (minor[which] + slope[which] * step).round() + (column - half[which])
-    offset = at_minor - minor[which]
-    is_inside = (at_minor >= 0) & (at_minor < minor_size[which])
-    which, step, offset, at_minor = (t[is_inside] for t in (which, step, offset, at_minor))
-
-    position = (step * along[which] + offset * across[which]) / length[which]
-    distance = (offset * along[which] - step * across[which]) / streaks.sigma[which]
+    last = (major + reach).floor().minimum(torch.where(is_steep, height - 1, width - 1))
+    which, row = _expanded((last - first + 1).clamp(min=0).long())
+    at_major = first[which] + row
+    step = at_major - major[which]
+    centre = minor[which] + step * (across / along)[which]
+    position = step / (length * along)[which]
     fade = (1 - (2 * position).square()).clamp(min=0).pow(streaks.sharpness[which])
-    bead = 1 + streaks.beads[which] * torch.sin(length[which].div(3) * position + streaks.phase[which])
-    value = streaks.peak[which] * fade * bead * torch.exp(-0.5 * distance.square())
+    bead = 1 + streaks.beads[which] * torch.sin(length[which] / 3 * position + streaks.phase[which])
+    brightness = streaks.peak[which] * fade * bead
 
-    at_major = step + major[which]
-    y, x = (torch.where(is_steep[which], a, b).round().long() for a, b in ((at_major, at_minor), (at_minor, at_major)))
+    minor_size = torch.where(is_steep, width, height)[which]
+    slimness = (along.abs() / streaks.sigma)[which]
+    leftmost = (centre - _REACH / slimness).ceil().clamp(min=0)
+    rightmost = (centre + _REACH / slimness).floor().minimum(minor_size - 1)
+    stride = torch.where(is_steep, 1, width)[which]
+    origin = (streaks.image * height * width)[which] + at_major.long() * torch.where(is_steep, width, 1)[which]
+    origin += leftmost.long() * stride
+    row, column = _expanded((rightmost - leftmost + 1).clamp(min=0).long())
+
+    distance = ((leftmost - centre) * slimness)[row] + column * slimness[row]
+    value = brightness[row] * torch.exp(-0.5 * distance.square())
     canvas = value.new_zeros(batch * height * width)
-    canvas.index_add_(0, (streaks.image[which] * height + y) * width + x, value)
+    canvas.index_add_(0, origin[row] + column * stride[row], value)
     return canvas.view(batch, 1, height, width)
+
+
+def _expanded(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For items repeated `counts` times: each repetition's item, and its number within the item."""
+    item = torch.repeat_interleave(counts)
+    return item, torch.arange(len(item), device=item.device) - (counts.cumsum(0) - counts)[item]
