@@ -47,6 +47,7 @@ class VideoReader:
     tags: PictureTags
     stream_index: int
     first_pts: int
+    time_base: Fraction
 
     def __init__(self, source: str | Path, *, start: float | None = None, end: float | None = None) -> None:
         if start is not None and start < 0:
@@ -100,9 +101,9 @@ class VideoReader:
         last_pts: int | None = None
         while picture is not None:
             pts = self._repaired_pts(picture, last_pts)
-            if self.end is not None and pts * self._time_base - self.container_start >= self.end:
+            if self.end is not None and pts * self.time_base - self.container_start >= self.end:
                 return
-            yield Frame(self._like_first(picture), pts, self._time_base)
+            yield Frame(self._like_first(picture), pts, self.time_base)
             last_pts = pts
             self.frames_read += 1
             with self._lock:
@@ -112,7 +113,7 @@ class VideoReader:
     def _begin(self) -> None:
         stream = self._stream
         self.stream_index = stream.index
-        self._time_base = stream.time_base or Fraction(1, MICROSECONDS)
+        self.time_base = stream.time_base or Fraction(1, MICROSECONDS)
         self._container_start = self._container.start_time or 0
         stream.codec_context.thread_type = "AUTO"
         first = self._find_first()
@@ -138,7 +139,7 @@ class VideoReader:
             self._pictures = self._decode()
             is_reached = wanted - lead < self.container_start
             for picture in self._pictures:
-                time = (picture.pts or 0) * self._time_base
+                time = (picture.pts or 0) * self.time_base
                 is_reached = is_reached or time <= wanted
                 if time >= wanted:
                     break
@@ -174,7 +175,7 @@ class VideoReader:
             return pts
         self._note_fault("wrong timestamps: missing or not growing, repaired")
         rate = self._stream.average_rate or self._stream.guessed_rate
-        duration = picture.duration or (round(1 / (rate * self._time_base)) if rate else 1)
+        duration = picture.duration or (round(1 / (rate * self.time_base)) if rate else 1)
         is_near = pts is not None and last_pts - pts < duration
         return last_pts + (1 if is_near else max(duration, 1))
 
@@ -194,7 +195,7 @@ class VideoReader:
         if last_pts is None or expected is None or not stream.average_rate:
             return
         frame_seconds = 1 / stream.average_rate
-        ended = last_pts * self._time_base + frame_seconds
+        ended = last_pts * self.time_base + frame_seconds
         if ended < expected - max(Fraction(EARLY_END_SECONDS), 2 * frame_seconds):
             start = self.container_start
             self._note_damage(f"ends at {float(ended - start):.1f} s of {float(expected - start):.1f} s")
@@ -203,7 +204,7 @@ class VideoReader:
         """When the stream ends by its own word; Matroska tells it in a tag."""
         stream = self._stream
         if stream.duration is not None:
-            return ((stream.start_time or 0) + stream.duration) * self._time_base
+            return ((stream.start_time or 0) + stream.duration) * self.time_base
         tag = stream.metadata.get("DURATION", "")
         try:
             hours, minutes, seconds = tag.split(":")
@@ -216,7 +217,7 @@ class VideoReader:
         rate = stream.average_rate or stream.guessed_rate
         duration: float | None = None
         if stream.duration is not None:
-            duration = float(stream.duration * self._time_base)
+            duration = float(stream.duration * self.time_base)
         elif self._container.duration is not None:
             duration = self._container.duration / MICROSECONDS
         frame_count: int | None = stream.frames or None

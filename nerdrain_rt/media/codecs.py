@@ -1,0 +1,249 @@
+"""Chooses the video encoder: the source's own family and pixel format wherever encoder, container and size allow it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+from av.codec.codec import Codec, find_best_pix_fmt_of_list
+from av.codec.context import Flags
+from av.video.format import VideoFormat
+
+from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.media.report import explain
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.video.codeccontext import VideoCodecContext
+
+    from nerdrain_rt.media.tags import PictureTags
+
+FAMILY = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "prores": "prores_ks",
+    "mjpeg": "mjpeg",
+    "dnxhd": "dnxhd",
+}
+"""Encoders that make what these decoders read; lossless codecs keep their own name."""
+
+FALLBACKS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "mjpeg", "mpeg4")
+
+CONSTANT_QUALITY = {
+    "libx264": {"crf": "16", "preset": "fast", "a53cc": "1", "udu_sei": "1"},
+    "libx265": {"crf": "17", "preset": "fast", "a53cc": "1", "udu_sei": "1", "x265-params": "log-level=none"},
+    "libvpx-vp9": {"crf": "18", "b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"},
+    "libvpx": {"crf": "6", "b": "20M", "cpu-used": "4", "deadline": "good"},
+    "libsvtav1": {"crf": "18", "preset": "8"},
+    "prores_ks": {"vendor": "apl0"},
+    "mjpeg": {"qmin": "2", "qmax": "2"},
+    "mpeg4": {"qmin": "2", "qmax": "3", "b": "100M"},
+    "mpeg2video": {"qmin": "2", "qmax": "3", "b": "100M"},
+}
+"""Settings whose result a viewer cannot tell from the source."""
+
+RATE_OPTIONS = {"b", "qp", "cq", "qscale", "global_quality"}
+PARAMETER_LISTS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoEncoding:
+    """An encoder that is known to open with these settings."""
+
+    codec: str
+    pixel_format: str
+    time_base: Fraction
+    options: Mapping[str, str]
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What has to be encoded; size is (height, width)."""
+
+    codec: str
+    profile: str | None
+    pixel_format: str
+    size: tuple[int, int]
+    time_base: Fraction
+    frame_rate: Fraction
+    tags: PictureTags
+
+
+def choose_encoding(
+    material: Material, container: OutputContainer, codec: str | None, codec_options: Mapping[str, str]
+) -> VideoEncoding:
+    """The first encoding that opens, those that keep every sample as it is first.
+
+    Raises `UsageError` for a codec or option that does not exist or does not fit, `MediaError` where
+    the container can hold no video that can be made here.
+    """
+    names = [_checked(codec, container)] if codec else list(_candidates(material, container))
+    if not names:
+        raise MediaError(f"{container.name}: no encoder makes video that {container.format.name} can hold")
+    tries = [attempt for name in names for attempt in _attempts(name, material, codec_options)]
+    failure = ""
+    for attempt in sorted(tries, key=lambda attempt: attempt.warning is not None):
+        try:
+            context = open_encoder(attempt, material)
+        except (av.FFmpegError, ValueError) as error:
+            failure = failure or f"{attempt.codec} does not open: {explain(error)}"
+            continue
+        if unknown := sorted(set(context.options) & set(codec_options)):
+            raise UsageError(f"codec option {unknown[0]!r} is unknown to {attempt.codec}")
+        return attempt
+    given = ", ".join(f"{key}={value}" for key, value in codec_options.items())
+    raise UsageError(f"{container.name}: {failure}" + (f" (with {given})" if given else ""))
+
+
+def open_encoder(encoding: VideoEncoding, material: Material) -> VideoCodecContext:
+    """An encoder outside any container, opened to see whether it can be."""
+    context = Codec(encoding.codec, "w").create("video")
+    context.time_base = encoding.time_base
+    configure(context, encoding, material)
+    context.open()
+    return context
+
+
+def configure(context: VideoCodecContext, encoding: VideoEncoding, material: Material) -> None:
+    """Set everything but the time base, which a stream and a bare context take differently."""
+    if encoding.codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # it writes to stderr itself and has no option for it
+    tags = material.tags
+    context.height, context.width = material.size
+    context.pix_fmt = encoding.pixel_format
+    context.framerate = material.frame_rate
+    context.color_range = tags.color_range
+    context.color_primaries = tags.color_primaries
+    context.color_trc = tags.color_trc
+    context.colorspace = tags.colorspace
+    context.thread_type = "AUTO"  # type: ignore[assignment]
+    context.flags |= Flags.frame_duration
+    if tags.is_interlaced:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+    context.options = dict(encoding.options)
+
+
+def same_samples(pixel_format: str) -> str:
+    """The format without the J that only says "full range"."""
+    return pixel_format.replace("yuvj", "yuv")
+
+
+def _checked(codec: str, container: OutputContainer) -> str:
+    try:
+        encoder = Codec(codec, "w")
+    except ValueError:
+        encoder = None
+    if encoder is None or encoder.type != "video":
+        raise UsageError(f"codec {codec!r} is no video encoder here; {_alternatives(container)}")
+    if not _holds(container, encoder.name):
+        raise UsageError(f"{container.format.name} cannot hold {codec}; {_alternatives(container)}")
+    return encoder.name
+
+
+def _alternatives(container: OutputContainer) -> str:
+    names = [name for name in (*FALLBACKS, "prores_ks") if _holds(container, name)]
+    return f"{container.format.name} takes {', '.join(names)}" if names else f"{container.format.name} takes no video"
+
+
+def _holds(container: OutputContainer, codec: str) -> bool:
+    with av.open(os.devnull, "w", format=container.format.name) as probe:
+        try:
+            probe.add_stream(codec)
+        except ValueError:
+            return False
+        return True
+
+
+def _candidates(material: Material, container: OutputContainer) -> Iterator[str]:
+    names = [FAMILY.get(material.codec), *FALLBACKS, container.default_video_codec]
+    try:
+        own = Codec(material.codec, "w")
+        if own.lossless and not own.lossy:
+            names.insert(0, own.name)
+    except ValueError:
+        pass
+    if _depth(material.pixel_format) > 8 and material.codec not in FAMILY:
+        names.insert(0, "libx265")
+    for name in dict.fromkeys(filter(None, names)):
+        try:
+            encoder = Codec(name, "w")
+        except ValueError:
+            continue
+        if _holds(container, encoder.name):
+            yield encoder.name
+
+
+def _attempts(codec: str, material: Material, codec_options: Mapping[str, str]) -> Iterator[VideoEncoding]:
+    """Encodings to try with this codec, best first."""
+    options = _options(codec, material, codec_options)
+    for pixel_format, warning in _formats(codec, material):
+        encoding = VideoEncoding(codec, pixel_format, material.time_base, options, warning)
+        yield encoding
+        # MPEG-4 and MPEG-2 know no fine time base
+        for time_base in (Fraction(1, 60_000), 1 / material.frame_rate):
+            yield replace(encoding, time_base=time_base, warning=warning or f"{codec}: times are rounded")
+
+
+def _formats(codec: str, material: Material) -> Iterator[tuple[str, str | None]]:
+    source = material.pixel_format
+    known = [pixel_format.name for pixel_format in Codec(codec, "w").video_formats or ()] or [source]
+    has_alpha = source.startswith(("yuva", "gbra", "rgba", "bgra", "argb", "abgr", "ya"))
+    whole = source.replace("420", "444").replace("422", "444") if source.startswith(("yuv", "nv")) else source
+    for same in dict.fromkeys((source, same_samples(source))):
+        if same in known:
+            yield same, None
+    best, _ = find_best_pix_fmt_of_list(known, same_samples(source), has_alpha)
+    deep = [name for name in known if _depth(name) >= _depth(source)]
+    nearest, loss = find_best_pix_fmt_of_list(deep or known, same_samples(source), has_alpha)
+    for choice in (best, nearest):
+        if choice is not None and choice.name not in (source, same_samples(source)):
+            is_lossless = choice is nearest and not loss
+            yield choice.name, None if is_lossless else f"{codec} cannot hold {source}; encoded as {choice.name}"
+    if whole in known:
+        yield whole, f"{codec} cannot hold {source} of odd size; encoded as {whole}"
+
+
+def _depth(pixel_format: str) -> int:
+    return max(component.bits for component in VideoFormat(pixel_format).components)
+
+
+def _options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[str, str]:
+    options = dict(CONSTANT_QUALITY.get(codec, {}))
+    if codec == "prores_ks" and material.codec == "prores" and material.profile:
+        options["profile"] = "4444xq" if material.profile == "XQ" else material.profile.lower()
+    if codec == "dnxhd":
+        hq = "dnxhr_hqx" if _depth(material.pixel_format) > 8 else "dnxhr_hq"
+        options["profile"] = "dnxhr_444" if "444" in material.pixel_format else hq
+    if RATE_OPTIONS & set(chosen):
+        for key in ("crf", "qmin", "qmax"):
+            options.pop(key, None)
+    options.update(chosen)
+    key = PARAMETER_LISTS.get(codec)
+    parameters = (
+        [CONSTANT_QUALITY[codec].get(key, ""), *_light(codec, material.tags), chosen.get(key, "")] if key else []
+    )
+    if key and any(parameters):
+        options[key] = ":".join(filter(None, parameters))
+    return options
+
+
+def _light(codec: str, tags: PictureTags) -> Iterator[str]:
+    """HDR10 static metadata for the bitstream; the encoders take it as options only."""
+    keys = {
+        "libx264": ("mastering-display", "cll", 0.00002, 0.0001),
+        "libx265": ("master-display", "max-cll", 0.00002, 0.0001),
+        "libsvtav1": ("mastering-display", "content-light", 1.0, 1.0),
+    }
+    display, level, chroma_unit, luminance_unit = keys[codec]
+    if tags.mastering_display:
+        yield f"{display}={tags.mastering_display.text(chroma_unit, luminance_unit)}"
+    if tags.light_level:
+        yield f"{level}={tags.light_level[0]},{tags.light_level[1]}"

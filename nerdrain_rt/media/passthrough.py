@@ -1,0 +1,183 @@
+"""Carries everything of the source that is not the derained video into the target: other streams, chapters, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from nerdrain_rt.media.reader import MICROSECONDS, open_source, read_packets
+from nerdrain_rt.media.report import StreamReport, codec_name, explain
+from nerdrain_rt.media.routes import Maker, Route, is_cover_art, is_writable, kept_tags, makers
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
+TIMECODE_FORMATS = ISO_FORMATS | {"matroska", "mxf"}
+SEEK_LEAD_SECONDS = 10
+"""A trimmed copy looks this far back for subtitles that are still shown when it begins."""
+
+
+class Passthrough:
+    """A second look at `source`, read in step with the video, so that memory stays bounded.
+
+    Times in seconds on the source's clock; everything is shifted so that `origin` becomes 0.
+    What lies outside `origin` (where it is not 0) and `end` is left out, subtitles and data that
+    reach over an edge are shortened.
+    """
+
+    def __init__(self, source: str, *, origin: Fraction = Fraction(0), end: Fraction | None = None) -> None:
+        self.container = open_source(source)
+        self.warnings: list[str] = []
+        self._origin = origin
+        self._end = end
+        self._chosen: list[Maker] = []
+        self._routes: dict[int, Route] = {}
+        self._last_dts: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Close the source."""
+        self.container.close()
+
+    @property
+    def is_trimmed(self) -> bool:
+        """Whether the beginning of the source is left out."""
+        return self._origin != 0
+
+    def add(self, stream: Stream, target: OutputContainer) -> StreamReport:
+        """Give `stream` a place in `target` if it can have one."""
+        codec = codec_name(stream)
+        container_format = target.format.name
+        if "timecode" in stream.metadata and stream.type == "data":
+            kept = container_format in TIMECODE_FORMATS
+            reason = "written again from its timecode tag" if kept else f"{container_format} cannot hold it"
+            return StreamReport(stream.index, stream.type, codec, "copied" if kept else "dropped", reason)
+        if is_cover_art(stream) and container_format == "matroska":
+            return self._attach_cover(stream, target)
+        if codec == "unknown" and stream.type != "attachment" and container_format in ISO_FORMATS:
+            return StreamReport(stream.index, stream.type, codec, "dropped", "FFmpeg does not know its format")
+        for maker in makers(stream, target):
+            if is_writable(container_format, [*self._chosen, maker]):
+                self._chosen.append(maker)
+                route = maker(target)
+                self._routes[stream.index] = route
+                reason = f"to {route.codec}: {container_format} cannot hold {codec}" if route.codec else None
+                return StreamReport(stream.index, stream.type, codec, route.action, reason)
+        return StreamReport(stream.index, stream.type, codec, "dropped", f"{container_format} cannot hold it")
+
+    def start(self, target: OutputContainer) -> None:
+        """Begin reading, after the header of `target` has been written."""
+        self._target = target
+        streams = [self.container.streams[index] for index in self._routes]
+        if self.is_trimmed:
+            try:
+                self.container.seek(int((self._origin - SEEK_LEAD_SECONDS) * MICROSECONDS))
+            except av.FFmpegError as error:
+                self.warnings.append(f"cannot seek in the source: {explain(error)}")
+        self._packets = self._wanted(read_packets(self.container, streams, self._note)) if streams else iter(())
+        self._next = next(self._packets, None)
+
+    def copy_until(self, seconds: Fraction | None) -> None:
+        """Write the packets that come before `seconds` on the target's clock, or all that are left."""
+        while self._next is not None and (seconds is None or _seconds(self._next) <= seconds):
+            self._write(self._routes[self._next.stream.index].convert(self._next))
+            self._next = next(self._packets, None)
+
+    def finish(self) -> None:
+        """Write everything that is left."""
+        self.copy_until(None)
+        for route in self._routes.values():
+            self._write(route.flush())
+
+    def chapters(self) -> list[dict[str, Any]]:
+        """The chapters that the target keeps, on its clock."""
+        kept = []
+        for chapter in self.container.chapters():
+            time_base: Fraction = chapter["time_base"]
+            begin, finish = round(self._origin / time_base), chapter["end"]
+            if self._end is not None:
+                finish = min(finish, round(self._end / time_base))
+            start = max(chapter["start"], begin) if self.is_trimmed else chapter["start"]
+            if start < finish:
+                kept.append({**chapter, "start": start - begin, "end": finish - begin})
+        return kept
+
+    def _wanted(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """The packets inside the range, shifted, with growing times."""
+        for packet in packets:
+            if packet.size == 0:
+                continue
+            if is_cover_art(packet.stream):
+                packet.pts = packet.dts = 0
+                yield packet
+            elif self._trim(packet):
+                self._keep_growing(packet)
+                yield packet
+
+    def _trim(self, packet: Packet[Stream]) -> bool:
+        """Shift and shorten `packet`; False where it lies outside."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or not packet.time_base:
+            return not self.is_trimmed
+        begin = round(self._origin / packet.time_base)
+        if self._end is not None:
+            last = round(self._end / packet.time_base)
+            if time >= last:
+                return False
+            if packet.stream.type in ("subtitle", "data") and packet.duration:
+                packet.duration = min(packet.duration, last - time)
+        if self.is_trimmed and time < begin:
+            remaining = time + (packet.duration or 0) - begin
+            if packet.stream.type not in ("subtitle", "data") or remaining <= 0:
+                return False
+            packet.duration = remaining
+            packet.pts = packet.dts = begin
+        packet.pts = None if packet.pts is None else packet.pts - begin
+        packet.dts = None if packet.dts is None else packet.dts - begin
+        return True
+
+    def _keep_growing(self, packet: Packet[Stream]) -> None:
+        """A muxer refuses decoding times that go back, so those of a damaged source are moved forward."""
+        if packet.dts is None:
+            return
+        last = self._last_dts.get(packet.stream.index)
+        if last is not None:
+            least = last if packet.stream.type in ("subtitle", "data") else last + 1
+            packet.dts = max(packet.dts, least)
+            packet.pts = packet.pts if packet.pts is None else max(packet.pts, packet.dts)
+        self._last_dts[packet.stream.index] = packet.dts
+
+    def _write(self, packets: Iterator[Packet[Stream]]) -> None:
+        try:
+            for packet in packets:
+                self._target.mux(packet)
+        except av.InvalidDataError as error:
+            self._note(f"a packet that is not video was left out: {explain(error)}")
+
+    def _attach_cover(self, stream: Stream, target: OutputContainer) -> StreamReport:
+        with_header = open_source(self.container.name)
+        try:
+            picture = next(packet for packet in with_header.demux(with_header.streams[stream.index]) if packet.size)
+        except (StopIteration, av.FFmpegError):
+            return StreamReport(stream.index, stream.type, codec_name(stream), "dropped", "it cannot be read")
+        finally:
+            with_header.close()
+        kind = "png" if codec_name(stream) == "png" else "jpeg"
+        name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+        attachment = target.add_attachment(name, f"image/{kind}", bytes(picture))
+        attachment.metadata.update(kept_tags(stream.metadata) | {"filename": name, "mimetype": f"image/{kind}"})
+        return StreamReport(stream.index, stream.type, codec_name(stream), "copied", "as an attachment")
+
+    def _note(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def _seconds(packet: Packet[Stream]) -> Fraction:
+    time = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(-1) if time is None else time * packet.time_base

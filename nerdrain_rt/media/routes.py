@@ -1,0 +1,182 @@
+"""The ways a stream of the source can take into the target: copied, or re-encoded where the target cannot hold it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import av
+from av.bitstream import BitStreamFilterContext
+from av.codec.codec import Codec
+from av.stream import Disposition
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.subtitles.stream import SubtitleStream
+
+    from nerdrain_rt.media.report import Action
+
+OPUS_RATE = 48_000
+BITS_PER_SECOND_AND_CHANNEL = 96_000
+
+
+class Route(Protocol):
+    """Turns packets of one source stream into packets of one target stream."""
+
+    action: Action
+    codec: str | None
+    """The new codec, None where the packets stay as they are."""
+
+    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        """The packets for the target that `packet` gives."""
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """What is left at the end."""
+
+
+Maker = Callable[["OutputContainer"], Route]
+
+
+def makers(stream: Stream, target: OutputContainer) -> Iterator[Maker]:
+    """The routes that `stream` could take, the faithful first; each adds a stream to the container it is called with."""
+    if is_cover_art(stream) and target.format.name == "matroska":
+        return  # Matroska holds pictures as attachments, which are written with the header
+    yield lambda container: CopiedStream(container, stream, keep_tag=True)
+    if stream.codec_context is not None:
+        yield lambda container: CopiedStream(container, stream, keep_tag=False)
+    if stream.type == "subtitle" and stream.codec_context.codec.text_sub:
+        names = dict.fromkeys((target.default_subtitle_codec, "subrip", "webvtt", "mov_text", "ass"))
+        for name in names:
+            yield lambda container, name=name: TextSubtitles(container, stream, name)  # type: ignore[misc]
+    if stream.type == "audio" and stream.codec_context is not None:
+        name = target.default_audio_codec
+        for layout in dict.fromkeys((stream.codec_context.layout.name, "stereo")):  # type: ignore[attr-defined]
+            yield lambda container, layout=layout: ReencodedAudio(container, stream, name, layout)  # type: ignore[misc]
+
+
+def is_writable(container_format: str, chosen: list[Maker]) -> bool:
+    """Whether FFmpeg writes a header with all these streams; tried in memory."""
+    scratch = av.open(io.BytesIO(), "w", format=container_format, metadata_errors="surrogateescape")
+    try:
+        for maker in chosen:
+            maker(scratch)
+        scratch.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def is_cover_art(stream: Stream) -> bool:
+    """Whether the stream is a single picture that stands for the file."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def take_over(target: Stream, source: Stream) -> None:
+    """Give `target` the times, disposition and tags of `source`."""
+    target.time_base = source.time_base
+    target.disposition = source.disposition
+    target.metadata.update(kept_tags(source.metadata))
+
+
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Tags that stay true of a new file: not the old file's brands and statistics."""
+    stale = (
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "encoder",
+        "DURATION",
+        "BPS",
+        "NUMBER_OF_",
+        "_STATIST",
+    )
+    return {key: value for key, value in metadata.items() if not key.startswith(stale)}
+
+
+class CopiedStream:
+    """Packets as they are. The codec's four-letter tag is kept where the container knows it."""
+
+    action: Action = "copied"
+    codec = None
+
+    def __init__(self, container: OutputContainer, source: Stream, *, keep_tag: bool) -> None:
+        if keep_tag:
+            self._stream: Stream = container.add_data_stream()
+            BitStreamFilterContext("null", source, self._stream)  # copies all parameters, of any kind of stream
+        else:
+            self._stream = container.add_stream_from_template(source, opaque=True)
+        take_over(self._stream, source)
+
+    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        """The packet itself."""
+        packet.stream = self._stream
+        yield packet
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """Nothing."""
+        yield from ()
+
+
+class TextSubtitles:
+    """Text subtitles in another text codec, by way of ASS as in FFmpeg."""
+
+    action: Action = "reencoded"
+
+    def __init__(self, container: OutputContainer, source: SubtitleStream, codec: str) -> None:
+        self.codec = codec
+        self._decoder = source.codec_context
+        self._decoder.open(strict=False)
+        self._stream = container.add_stream(codec)
+        self._stream.codec_context.subtitle_header = self._decoder.subtitle_header
+        self._stream.codec_context.time_base = source.time_base
+        take_over(self._stream, source)
+
+    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        """The text of `packet` in the new codec."""
+        text = self._decoder.decode2(packet)
+        if text is None or len(text) == 0:
+            return
+        encoded = self._stream.codec_context.encode_subtitle(text)
+        encoded.stream = self._stream
+        encoded.time_base = packet.time_base
+        encoded.pts, encoded.dts, encoded.duration = packet.pts, packet.pts, packet.duration
+        yield encoded
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """Nothing."""
+        yield from ()
+
+
+class ReencodedAudio:
+    """Sound in the container's own codec."""
+
+    action: Action = "reencoded"
+
+    def __init__(self, container: OutputContainer, source: AudioStream, codec: str, layout: str) -> None:
+        encoder = Codec(codec, "w")
+        self.codec = encoder.name
+        rate = source.codec_context.sample_rate
+        known = encoder.audio_rates
+        self._source = source
+        self._stream = container.add_stream(
+            encoder.name, rate=rate if known is None or rate in known else OPUS_RATE, layout=layout
+        )
+        self._stream.codec_context.bit_rate = BITS_PER_SECOND_AND_CHANNEL * self._stream.codec_context.channels
+        self._stream.disposition = source.disposition
+        self._stream.metadata.update(kept_tags(source.metadata))
+
+    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        """What the encoder gives for `packet`."""
+        for frame in self._source.decode(packet):
+            yield from self._stream.encode(frame)
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """What the encoder still holds."""
+        for frame in self._source.decode(None):
+            frame.time_base = self._source.time_base
+            yield from self._stream.encode(frame)
+        yield from self._stream.encode(None)

@@ -1,0 +1,236 @@
+"""Writes the derained video with everything else of its source; the target appears only when it is whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import av
+from av.video.frame import PictureType
+
+from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.media.codecs import Material, choose_encoding, configure, same_samples
+from nerdrain_rt.media.passthrough import ISO_FORMATS, Passthrough
+from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
+from nerdrain_rt.media.routes import kept_tags, take_over
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+    from nerdrain_rt.frame import Frame
+    from nerdrain_rt.media.reader import VideoReader
+
+WORKING_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi, .ts"
+FULL_RANGE = 2
+DEFAULT_RATE = Fraction(25)
+ITUNES_TAGS = {
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
+    "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time", "location",
+    "timecode",
+}  # fmt: skip
+"""What an MP4 header holds by itself; other tags need the "metadata keys" form."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """How the target is written; `codec` and `codec_options` are FFmpeg's names, None is the source's family."""
+
+    codec: str | None = None
+    codec_options: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    keep_partial: bool = False
+    """Keep what was written as `<stem>.partial<suffix>` when the work is broken off."""
+
+
+class VideoWriter:
+    """The file `target`, made like the source of `like`, as a context manager.
+
+    All streams, chapters, tags and times of the source are kept as far as the container can hold
+    them; `report` says of each stream what became of it. With a trimmed start, everything is shifted
+    so that the first frame is at 0. The file is written beside the target under a temporary name and
+    renamed when it is complete; when the block is left by an error it is removed.
+
+    Raises `UsageError` on entering for a target, codec or option that cannot be, `MediaError` for
+    what fails while writing.
+    """
+
+    def __init__(self, target: str | Path, *, like: VideoReader, settings: OutputSettings | None = None) -> None:
+        self.target = Path(target)
+        self.frames_written = 0
+        self.report: tuple[StreamReport, ...] = ()
+        self._like = like
+        self._settings = settings or OutputSettings()
+        self._warnings: list[str] = []
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each thing that is not as in the source, beyond the report of the streams."""
+        return [*self._warnings, *self._passthrough.warnings]
+
+    def __enter__(self) -> Self:
+        self._refuse()
+        like = self._like
+        self._origin_pts = like.first_pts if like.start is not None else 0
+        self._passthrough = Passthrough(
+            like.source,
+            origin=self._origin_pts * like.time_base,
+            end=None if like.end is None else like.container_start + Fraction(like.end),
+        )
+        try:
+            self._open()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Encode the frame's picture at the frame's time, after the other streams' packets up to it."""
+        picture = self._in_encoder_format(frame.picture)
+        picture.pts = frame.pts - self._origin_pts
+        picture.time_base = frame.time_base
+        picture.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of I, P and B
+        with media_errors(self.target):
+            self._encode(picture)
+        self.frames_written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._finish()
+                self._publish(self.target, overwrite=self._settings.overwrite)
+            finally:
+                self._discard()
+            return
+        try:
+            if self._settings.keep_partial and self.frames_written:
+                with suppress(MediaError):
+                    self._finish(whole=False)
+                    self._publish(self.target.with_stem(f"{self.target.stem}.partial"), overwrite=True)
+        finally:
+            self._discard()
+
+    def _refuse(self) -> None:
+        target = self.target
+        folder = target.parent
+        if not folder.is_dir():
+            raise UsageError(f"{target}: there is no folder {folder}")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{target}: the folder {folder} is not writable")
+        if target.exists() and Path(self._like.source).exists() and target.samefile(self._like.source):
+            raise UsageError(f"{target}: is the source itself; choose another name")
+        if target.exists() and not self._settings.overwrite:
+            raise UsageError(f"{target}: exists; allow overwriting or choose another name")
+        self._temporary = folder / f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}"
+        try:
+            self._container = av.open(str(self._temporary), "w", metadata_errors="surrogateescape")
+        except ValueError as error:
+            raise UsageError(
+                f"{target}: no video file ends in {target.suffix or 'nothing'!r}; try {WORKING_SUFFIXES}"
+            ) from error
+
+    def _open(self) -> None:
+        reports = []
+        for stream in self._passthrough.container.streams:
+            if stream.index == self._like.stream_index:
+                self._add_video(self._passthrough.container.streams[stream.index])
+                reports.append(
+                    StreamReport(stream.index, "video", codec_name(stream), "derained", self._encoding.codec)
+                )
+            else:
+                reports.append(self._passthrough.add(stream, self._container))
+        self.report = tuple(reports)
+        tags = kept_tags(self._passthrough.container.metadata)
+        self._container.metadata.update(tags)
+        self._container.set_chapters(self._passthrough.chapters())
+        if self._container.format.name in ISO_FORMATS:
+            flags = "+faststart" if tags.keys() <= ITUNES_TAGS else "+faststart+use_metadata_tags"
+            self._container.container_options["movflags"] = flags
+        with media_errors(self.target):
+            self._container.start_encoding()
+            self._passthrough.start(self._container)
+
+    def _add_video(self, source: VideoStream) -> None:
+        like = self._like
+        rate = like.info.frame_rate or DEFAULT_RATE
+        material = Material(
+            codec=like.info.codec,
+            profile=source.codec_context.profile,
+            pixel_format=like.info.pixel_format,
+            size=like.info.size,
+            time_base=like.time_base,
+            frame_rate=rate,
+            tags=like.tags,
+        )
+        settings = self._settings
+        encoding = choose_encoding(material, self._container, settings.codec, settings.codec_options)
+        if encoding.warning:
+            self._warnings.append(encoding.warning)
+        stream: VideoStream = self._container.add_stream(encoding.codec, rate=rate, time_base=encoding.time_base)
+        context = stream.codec_context
+        configure(context, encoding, material)
+        if source.sample_aspect_ratio:
+            context.sample_aspect_ratio = source.sample_aspect_ratio
+        if like.tags.display_matrix:
+            stream.set_display_matrix(like.tags.display_matrix)
+        take_over(stream, source)
+        with media_errors(self.target):
+            context.open()
+        self._encoding = encoding
+        self._video = stream
+
+    def _in_encoder_format(self, picture: av.VideoFrame) -> av.VideoFrame:
+        wanted = self._encoding.pixel_format
+        if picture.format.name == wanted:
+            return picture
+        if same_samples(picture.format.name) == wanted:
+            return picture.reformat(format=wanted, src_color_range=FULL_RANGE, dst_color_range=FULL_RANGE)
+        return picture.reformat(format=wanted)
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        for packet in self._video.encode(picture):
+            time = packet.dts if packet.dts is not None else packet.pts
+            self._passthrough.copy_until((time or 0) * packet.time_base)
+            self._container.mux(packet)
+
+    def _finish(self, *, whole: bool = True) -> None:
+        with media_errors(self.target):
+            if not self.frames_written:
+                raise MediaError(f"{self.target}: no frame came to be written")
+            self._encode(None)
+            if whole:
+                self._passthrough.finish()
+            self._container.close()
+
+    def _publish(self, target: Path, *, overwrite: bool) -> None:
+        """Give the finished file its name, without replacing one that appeared meanwhile."""
+        with media_errors(target):
+            if not overwrite:
+                try:
+                    os.link(self._temporary, target)
+                except FileExistsError:
+                    raise
+                except OSError:  # a file system without hard links
+                    if target.exists():
+                        raise FileExistsError(17, "File exists") from None
+                else:
+                    self._temporary.unlink()
+                    return
+            self._temporary.replace(target)
+
+    def _discard(self) -> None:
+        """Close everything and leave no temporary file; removed first, so that no trailer is worth writing."""
+        with suppress(OSError):
+            self._temporary.unlink()
+        with suppress(av.FFmpegError, OSError, ValueError):
+            self._container.close()
+        self._temporary.unlink(missing_ok=True)
+        self._passthrough.close()
