@@ -26,14 +26,16 @@ class PaintedLook:
     """Standard deviation of single streaks around their layer's angle in degrees."""
     veil: Range
     """Even brightening by streaks too fine to be seen; it is to be removed."""
+    screened: float
+    """Share of images over which the rain fades on bright ground, by an amount up to the screen mode's."""
     filmed: float
     """Share of images that have been through a camera's noise, sharpening and compression, their targets alike."""
 
 
-LIGHT = PaintedLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.013, 0.030), 45, (0.3, 2.0), (0.0, 0.0), 0.05)
-HEAVY = PaintedLook((1, 4), (12, 30), (22, 60), (0.6, 1.2), (0.06, 0.18), 60, (0.3, 3.0), (0.0, 0.04), 0.1)
-FINE = PaintedLook((1, 2), (18, 45), (10, 60), (0.5, 0.85), (0.02, 0.10), 50, (0.3, 6.0), (0.0, 0.05), 0.3)
-THICK = PaintedLook((1, 2), (0.5, 2.5), (50, 140), (1.0, 3.0), (0.01, 0.06), 50, (0.2, 3.0), (0.0, 0.02), 0.3)
+LIGHT = PaintedLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.013, 0.030), 45, (0.3, 2.0), (0.0, 0.0), 0.15, 0.05)
+HEAVY = PaintedLook((1, 4), (12, 30), (22, 60), (0.6, 1.2), (0.06, 0.18), 60, (0.3, 3.0), (0.0, 0.04), 0.2, 0.1)
+FINE = PaintedLook((1, 2), (18, 45), (10, 60), (0.5, 0.85), (0.02, 0.10), 50, (0.3, 6.0), (0.0, 0.05), 0.6, 0.3)
+THICK = PaintedLook((1, 2), (0.5, 2.5), (50, 140), (1.0, 3.0), (0.01, 0.06), 50, (0.2, 3.0), (0.0, 0.02), 0.4, 0.3)
 
 
 @dataclass(frozen=True, slots=True)

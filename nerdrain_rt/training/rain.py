@@ -166,7 +166,9 @@ def _draw_painted(dice: _Dice, look: PaintedLook) -> _Scene:
             lean = dice.uniform(-look.lean, look.lean)
         angle, reach = math.radians(lean + dice.uniform(-8, 8)), length * dice.within((0.8, 1.25))
         layers.append(_Layer(density / count, (reach * math.sin(angle), reach * math.cos(angle)), sigma, peak, spread))
-    return _Scene(tuple(layers), veil=dice.within(look.veil), screen=max(0.0, dice.uniform(-1.5, 1.0)))
+    return _Scene(
+        tuple(layers), veil=dice.within(look.veil), screen=dice.uniform(0, 1) if dice.chance(look.screened) else 0.0
+    )
 
 
 _SLABS_M = ((0.5, 1.2), (1.2, 2.5), (2.5, 5.0), (5.0, 9.0))

@@ -32,7 +32,7 @@ class Streaks:
     beads: Tensor
     """Amplitude of the variation of brightness along the streak, 0 to 1."""
     phase: Tensor
-    """Phase of that variation in radians."""
+    """Phase of that variation in radians; the larger of 0 to 2 pi, the more beads, up to 3."""
 
     def to(self, device: torch.device) -> Streaks:
         """The same streaks on another device."""
@@ -60,7 +60,8 @@ def splat(streaks: Streaks, batch: int, height: int, width: int) -> Tensor:
     centre = minor[which] + step * (across / along)[which]
     position = step / (length * along)[which]
     fade = (1 - (2 * position).square()).clamp(min=0).pow(streaks.sharpness[which])
-    bead = 1 + streaks.beads[which] * torch.sin(length[which] / 3 * position + streaks.phase[which])
+    phase = streaks.phase[which]
+    bead = 1 + streaks.beads[which] * torch.sin((4 + 2 * phase) * position + phase)
     brightness = streaks.peak[which] * fade * bead
 
     minor_size = torch.where(is_steep, width, height)[which]
