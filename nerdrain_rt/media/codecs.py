@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,8 @@ class Material:
     size: tuple[int, int]
     time_base: Fraction
     frame_rate: Fraction
+    is_rate_variable: bool
+    """Whether the container can hold frames at any time."""
     tags: PictureTags
 
 
@@ -124,7 +126,7 @@ def configure(context: VideoCodecContext, encoding: VideoEncoding, material: Mat
     context.color_primaries = tags.color_primaries
     context.color_trc = tags.color_trc
     context.colorspace = tags.colorspace
-    context.thread_type = "AUTO"  # type: ignore[assignment]
+    context.thread_type = "AUTO"
     context.flags |= Flags.frame_duration
     if tags.is_interlaced:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
@@ -137,11 +139,8 @@ def same_samples(pixel_format: str) -> str:
 
 
 def _checked(codec: str, container: OutputContainer) -> str:
-    try:
-        encoder = Codec(codec, "w")
-    except ValueError:
-        encoder = None
-    if encoder is None or encoder.type != "video":
+    encoder = _encoder(codec)
+    if encoder is None:
         raise UsageError(f"codec {codec!r} is no video encoder here; {_alternatives(container)}")
     if not _holds(container, encoder.name):
         raise UsageError(f"{container.format.name} cannot hold {codec}; {_alternatives(container)}")
@@ -164,32 +163,34 @@ def _holds(container: OutputContainer, codec: str) -> bool:
 
 def _candidates(material: Material, container: OutputContainer) -> Iterator[str]:
     names = [FAMILY.get(material.codec), *FALLBACKS, container.default_video_codec]
-    try:
-        own = Codec(material.codec, "w")
-        if own.lossless and not own.lossy:
-            names.insert(0, own.name)
-    except ValueError:
-        pass
+    own = _encoder(material.codec)
+    if own is not None and own.lossless and not own.lossy:
+        names.insert(0, own.name)
     if _depth(material.pixel_format) > 8 and material.codec not in FAMILY:
         names.insert(0, "libx265")
-    for name in dict.fromkeys(filter(None, names)):
-        try:
-            encoder = Codec(name, "w")
-        except ValueError:
-            continue
-        if _holds(container, encoder.name):
-            yield encoder.name
+    encoders = [encoder for name in names if name and (encoder := _encoder(name))]
+    for name in dict.fromkeys(encoder.name for encoder in encoders):
+        if _holds(container, name):
+            yield name
+
+
+def _encoder(name: str) -> Codec | None:
+    try:
+        codec = Codec(name, "w")
+    except ValueError:
+        return None
+    return codec if codec.type == "video" else None
 
 
 def _attempts(codec: str, material: Material, codec_options: Mapping[str, str]) -> Iterator[VideoEncoding]:
     """Encodings to try with this codec, best first."""
     options = _options(codec, material, codec_options)
+    time_bases = [1 / material.frame_rate]
+    if material.is_rate_variable:
+        time_bases = [material.time_base, Fraction(1, 60_000), *time_bases]  # MPEG-4 and MPEG-2 know none so fine
     for pixel_format, warning in _formats(codec, material):
-        encoding = VideoEncoding(codec, pixel_format, material.time_base, options, warning)
-        yield encoding
-        # MPEG-4 and MPEG-2 know no fine time base
-        for time_base in (Fraction(1, 60_000), 1 / material.frame_rate):
-            yield replace(encoding, time_base=time_base, warning=warning or f"{codec}: times are rounded")
+        for time_base in time_bases:
+            yield VideoEncoding(codec, pixel_format, time_base, options, warning)
 
 
 def _formats(codec: str, material: Material) -> Iterator[tuple[str, str | None]]:
@@ -223,15 +224,14 @@ def _options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[
         hq = "dnxhr_hqx" if _depth(material.pixel_format) > 8 else "dnxhr_hq"
         options["profile"] = "dnxhr_444" if "444" in material.pixel_format else hq
     if RATE_OPTIONS & set(chosen):
-        for key in ("crf", "qmin", "qmax"):
-            options.pop(key, None)
+        for ours in ("crf", "qmin", "qmax"):
+            options.pop(ours, None)
     options.update(chosen)
     key = PARAMETER_LISTS.get(codec)
-    parameters = (
-        [CONSTANT_QUALITY[codec].get(key, ""), *_light(codec, material.tags), chosen.get(key, "")] if key else []
-    )
-    if key and any(parameters):
-        options[key] = ":".join(filter(None, parameters))
+    if key is not None:
+        lists = [CONSTANT_QUALITY[codec].get(key), *_light(codec, material.tags), chosen.get(key)]
+        if parameters := ":".join(filter(None, lists)):
+            options[key] = parameters
     return options
 
 

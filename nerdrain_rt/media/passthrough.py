@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import av
 
 from nerdrain_rt.media.reader import MICROSECONDS, open_source, read_packets
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
-from nerdrain_rt.media.routes import Maker, Route, is_cover_art, is_writable, kept_tags, makers
+from nerdrain_rt.media.routes import ISO_FORMATS, Maker, Route, is_cover_art, is_writable, kept_tags, makers
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.container.core import Chapter
     from av.packet import Packet
     from av.stream import Stream
 
-ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
 TIMECODE_FORMATS = ISO_FORMATS | {"matroska", "mxf"}
 SEEK_LEAD_SECONDS = 10
 """A trimmed copy looks this far back for subtitles that are still shown when it begins."""
@@ -52,23 +53,26 @@ class Passthrough:
     def add(self, stream: Stream, target: OutputContainer) -> StreamReport:
         """Give `stream` a place in `target` if it can have one."""
         codec = codec_name(stream)
-        container_format = target.format.name
-        if "timecode" in stream.metadata and stream.type == "data":
-            kept = container_format in TIMECODE_FORMATS
-            reason = "written again from its timecode tag" if kept else f"{container_format} cannot hold it"
-            return StreamReport(stream.index, stream.type, codec, "copied" if kept else "dropped", reason)
-        if is_cover_art(stream) and container_format == "matroska":
+        report = partial(StreamReport, stream.index, stream.type, codec)
+        name = target.format.name
+        if "timecode" in stream.metadata and stream.type == "data" and name in TIMECODE_FORMATS:
+            return report("copied", "written again from its timecode tag")
+        if is_cover_art(stream) and name == "matroska":
             return self._attach_cover(stream, target)
-        if codec == "unknown" and stream.type != "attachment" and container_format in ISO_FORMATS:
-            return StreamReport(stream.index, stream.type, codec, "dropped", "FFmpeg does not know its format")
-        for maker in makers(stream, target):
-            if is_writable(container_format, [*self._chosen, maker]):
+        for maker in makers(stream, target) if self._can_return(stream, name) else ():
+            if is_writable(name, [*self._chosen, maker]):
                 self._chosen.append(maker)
-                route = maker(target)
-                self._routes[stream.index] = route
-                reason = f"to {route.codec}: {container_format} cannot hold {codec}" if route.codec else None
-                return StreamReport(stream.index, stream.type, codec, route.action, reason)
-        return StreamReport(stream.index, stream.type, codec, "dropped", f"{container_format} cannot hold it")
+                route = self._routes[stream.index] = maker(target)
+                return report(route.action, f"to {route.codec}: {name} cannot hold {codec}" if route.codec else None)
+        return report("dropped", f"{name} cannot hold it")
+
+    def _can_return(self, stream: Stream, container_format: str) -> bool:
+        """Whether data written there can be told apart again: FFmpeg writes headers for more than it can read."""
+        if stream.type not in ("data", "unknown"):
+            return True
+        if container_format in ISO_FORMATS:
+            return codec_name(stream) != "unknown"
+        return container_format == "mpegts" or container_format in self.container.format.name.split(",")
 
     def start(self, target: OutputContainer) -> None:
         """Begin reading, after the header of `target` has been written."""
@@ -94,17 +98,19 @@ class Passthrough:
         for route in self._routes.values():
             self._write(route.flush())
 
-    def chapters(self) -> list[dict[str, Any]]:
+    def chapters(self) -> list[Chapter]:
         """The chapters that the target keeps, on its clock."""
-        kept = []
+        kept: list[Chapter] = []
         for chapter in self.container.chapters():
-            time_base: Fraction = chapter["time_base"]
+            time_base = chapter["time_base"] or Fraction(1, MICROSECONDS)
             begin, finish = round(self._origin / time_base), chapter["end"]
             if self._end is not None:
                 finish = min(finish, round(self._end / time_base))
             start = max(chapter["start"], begin) if self.is_trimmed else chapter["start"]
             if start < finish:
-                kept.append({**chapter, "start": start - begin, "end": finish - begin})
+                shifted = chapter.copy()
+                shifted["start"], shifted["end"] = start - begin, finish - begin
+                kept.append(shifted)
         return kept
 
     def _wanted(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, cast
 
 import av
+from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec
 from av.stream import Disposition
+from av.subtitles.stream import SubtitleStream
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
     from av.stream import Stream
-    from av.subtitles.stream import SubtitleStream
 
     from nerdrain_rt.media.report import Action
+
+ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
+"""FFmpeg's muxers of MP4's family."""
 
 OPUS_RATE = 48_000
 BITS_PER_SECOND_AND_CHANNEL = 96_000
@@ -42,20 +46,16 @@ Maker = Callable[["OutputContainer"], Route]
 
 
 def makers(stream: Stream, target: OutputContainer) -> Iterator[Maker]:
-    """The routes that `stream` could take, the faithful first; each adds a stream to the container it is called with."""
-    if is_cover_art(stream) and target.format.name == "matroska":
-        return  # Matroska holds pictures as attachments, which are written with the header
-    yield lambda container: CopiedStream(container, stream, keep_tag=True)
+    """The routes that `stream` could take, faithful first; each adds a stream to the container it is called with."""
+    yield partial(CopiedStream, source=stream, keep_tag=True)
     if stream.codec_context is not None:
-        yield lambda container: CopiedStream(container, stream, keep_tag=False)
-    if stream.type == "subtitle" and stream.codec_context.codec.text_sub:
-        names = dict.fromkeys((target.default_subtitle_codec, "subrip", "webvtt", "mov_text", "ass"))
-        for name in names:
-            yield lambda container, name=name: TextSubtitles(container, stream, name)  # type: ignore[misc]
-    if stream.type == "audio" and stream.codec_context is not None:
-        name = target.default_audio_codec
-        for layout in dict.fromkeys((stream.codec_context.layout.name, "stereo")):  # type: ignore[attr-defined]
-            yield lambda container, layout=layout: ReencodedAudio(container, stream, name, layout)  # type: ignore[misc]
+        yield partial(CopiedStream, source=stream, keep_tag=False)
+    if isinstance(stream, SubtitleStream) and stream.codec_context.codec.text_sub:
+        for codec in dict.fromkeys((target.default_subtitle_codec, "subrip", "webvtt", "mov_text", "ass")):
+            yield partial(TextSubtitles, source=stream, codec=codec)
+    if isinstance(stream, AudioStream) and stream.codec_context is not None:
+        for layout in dict.fromkeys((stream.codec_context.layout.name, "stereo")):
+            yield partial(ReencodedAudio, source=stream, codec=target.default_audio_codec, layout=layout)
 
 
 def is_writable(container_format: str, chosen: list[Maker]) -> bool:
@@ -101,7 +101,7 @@ class CopiedStream:
     """Packets as they are. The codec's four-letter tag is kept where the container knows it."""
 
     action: Action = "copied"
-    codec = None
+    codec: str | None = None
 
     def __init__(self, container: OutputContainer, source: Stream, *, keep_tag: bool) -> None:
         if keep_tag:
@@ -127,12 +127,11 @@ class TextSubtitles:
     action: Action = "reencoded"
 
     def __init__(self, container: OutputContainer, source: SubtitleStream, codec: str) -> None:
-        self.codec = codec
+        self.codec: str | None = codec
         self._decoder = source.codec_context
         self._decoder.open(strict=False)
-        self._stream = container.add_stream(codec)
+        self._stream = cast(SubtitleStream, container.add_stream(codec))
         self._stream.codec_context.subtitle_header = self._decoder.subtitle_header
-        self._stream.codec_context.time_base = source.time_base
         take_over(self._stream, source)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
@@ -158,13 +157,12 @@ class ReencodedAudio:
 
     def __init__(self, container: OutputContainer, source: AudioStream, codec: str, layout: str) -> None:
         encoder = Codec(codec, "w")
-        self.codec = encoder.name
+        self.codec: str | None = encoder.name
         rate = source.codec_context.sample_rate
         known = encoder.audio_rates
         self._source = source
-        self._stream = container.add_stream(
-            encoder.name, rate=rate if known is None or rate in known else OPUS_RATE, layout=layout
-        )
+        rate = rate if known is None or rate in known else OPUS_RATE
+        self._stream = cast(AudioStream, container.add_stream(encoder.name, rate=rate, layout=layout))
         self._stream.codec_context.bit_rate = BITS_PER_SECOND_AND_CHANNEL * self._stream.codec_context.channels
         self._stream.disposition = source.disposition
         self._stream.metadata.update(kept_tags(source.metadata))

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     import av
 
 
+STREAM_DATA = {
+    Type.SPHERICAL: "360° projection",
+    Type.STEREO3D: "stereo 3D layout",
+    Type.MASTERING_DISPLAY_METADATA: "mastering display",
+    Type.CONTENT_LIGHT_LEVEL: "content light level",
+    Type.ICC_PROFILE: "ICC profile",
+    Type.AMBIENT_VIEWING_ENVIRONMENT: "ambient viewing environment",
+    Type.DOVI_METADATA: "Dolby Vision",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PictureTags:
     """Tags of a decoded picture, numbers as in FFmpeg's enumerations."""
@@ -25,6 +36,8 @@ class PictureTags:
     mastering_display: MasteringDisplay | None
     light_level: tuple[int, int] | None
     """Maximum and frame-average light level in cd/m²."""
+    stream_data: tuple[str, ...]
+    """Names of what only a stream of the same codec can take over."""
     has_dolby_vision: bool
     has_hdr10_plus: bool
 
@@ -44,6 +57,7 @@ class PictureTags:
             display_matrix=struct.unpack("9i", matrix) if matrix else None,
             mastering_display=MasteringDisplay.of(mastering) if mastering else None,
             light_level=struct.unpack_from("2I", light) if light else None,
+            stream_data=tuple(name for kind, name in STREAM_DATA.items() if kind in data),
             has_dolby_vision=Type.DOVI_RPU_BUFFER in data or Type.DOVI_METADATA in data,
             has_hdr10_plus=Type.DYNAMIC_HDR_PLUS in data,
         )

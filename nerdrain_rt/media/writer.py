@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import av
-from av.video.frame import PictureType
+from av.format import Flags as FormatFlags
 
 from nerdrain_rt.errors import MediaError, UsageError
-from nerdrain_rt.media.codecs import Material, choose_encoding, configure, same_samples
-from nerdrain_rt.media.passthrough import ISO_FORMATS, Passthrough
+from nerdrain_rt.media.codecs import Material, choose_encoding
+from nerdrain_rt.media.encoder import VideoEncoder
+from nerdrain_rt.media.passthrough import Passthrough
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
-from nerdrain_rt.media.routes import kept_tags, take_over
+from nerdrain_rt.media.routes import ISO_FORMATS, kept_tags
 
 if TYPE_CHECKING:
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
     from nerdrain_rt.frame import Frame
     from nerdrain_rt.media.reader import VideoReader
 
 WORKING_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi, .ts"
-FULL_RANGE = 2
 DEFAULT_RATE = Fraction(25)
 ITUNES_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
@@ -67,20 +68,19 @@ class VideoWriter:
         self.report: tuple[StreamReport, ...] = ()
         self._like = like
         self._settings = settings or OutputSettings()
-        self._warnings: list[str] = []
 
     @property
     def warnings(self) -> list[str]:
         """One line for each thing that is not as in the source, beyond the report of the streams."""
-        return [*self._warnings, *self._passthrough.warnings]
+        return [*self._encoder.warnings, *self._passthrough.warnings]
 
     def __enter__(self) -> Self:
         self._refuse()
         like = self._like
-        self._origin_pts = like.first_pts if like.start is not None else 0
+        self._origin = like.first_pts * like.time_base if like.start is not None else Fraction(0)
         self._passthrough = Passthrough(
             like.source,
-            origin=self._origin_pts * like.time_base,
+            origin=self._origin,
             end=None if like.end is None else like.container_start + Fraction(like.end),
         )
         try:
@@ -92,12 +92,8 @@ class VideoWriter:
 
     def write(self, frame: Frame) -> None:
         """Encode the frame's picture at the frame's time, after the other streams' packets up to it."""
-        picture = self._in_encoder_format(frame.picture)
-        picture.pts = frame.pts - self._origin_pts
-        picture.time_base = frame.time_base
-        picture.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of I, P and B
         with media_errors(self.target):
-            self._encode(picture)
+            self._mux(self._encoder.encode(frame, frame.pts * frame.time_base - self._origin))
         self.frames_written += 1
 
     def __exit__(
@@ -141,10 +137,9 @@ class VideoWriter:
         reports = []
         for stream in self._passthrough.container.streams:
             if stream.index == self._like.stream_index:
-                self._add_video(self._passthrough.container.streams[stream.index])
-                reports.append(
-                    StreamReport(stream.index, "video", codec_name(stream), "derained", self._encoding.codec)
-                )
+                self._encoder = self._add_video(cast("VideoStream", stream))
+                reason = f"encoded by {self._encoder.name}"
+                reports.append(StreamReport(stream.index, "video", codec_name(stream), "derained", reason))
             else:
                 reports.append(self._passthrough.add(stream, self._container))
         self.report = tuple(reports)
@@ -158,45 +153,24 @@ class VideoWriter:
             self._container.start_encoding()
             self._passthrough.start(self._container)
 
-    def _add_video(self, source: VideoStream) -> None:
-        like = self._like
-        rate = like.info.frame_rate or DEFAULT_RATE
+    def _add_video(self, source: VideoStream) -> VideoEncoder:
+        like, settings = self._like, self._settings
         material = Material(
             codec=like.info.codec,
             profile=source.codec_context.profile,
             pixel_format=like.info.pixel_format,
             size=like.info.size,
             time_base=like.time_base,
-            frame_rate=rate,
+            frame_rate=like.info.frame_rate or DEFAULT_RATE,
+            is_rate_variable=bool(self._container.format.flags & cast(int, FormatFlags.variable_fps.value)),
             tags=like.tags,
         )
-        settings = self._settings
         encoding = choose_encoding(material, self._container, settings.codec, settings.codec_options)
-        if encoding.warning:
-            self._warnings.append(encoding.warning)
-        stream: VideoStream = self._container.add_stream(encoding.codec, rate=rate, time_base=encoding.time_base)
-        context = stream.codec_context
-        configure(context, encoding, material)
-        if source.sample_aspect_ratio:
-            context.sample_aspect_ratio = source.sample_aspect_ratio
-        if like.tags.display_matrix:
-            stream.set_display_matrix(like.tags.display_matrix)
-        take_over(stream, source)
         with media_errors(self.target):
-            context.open()
-        self._encoding = encoding
-        self._video = stream
+            return VideoEncoder(self._container, source, encoding, material)
 
-    def _in_encoder_format(self, picture: av.VideoFrame) -> av.VideoFrame:
-        wanted = self._encoding.pixel_format
-        if picture.format.name == wanted:
-            return picture
-        if same_samples(picture.format.name) == wanted:
-            return picture.reformat(format=wanted, src_color_range=FULL_RANGE, dst_color_range=FULL_RANGE)
-        return picture.reformat(format=wanted)
-
-    def _encode(self, picture: av.VideoFrame | None) -> None:
-        for packet in self._video.encode(picture):
+    def _mux(self, packets: Iterator[Packet[VideoStream]]) -> None:
+        for packet in packets:
             time = packet.dts if packet.dts is not None else packet.pts
             self._passthrough.copy_until((time or 0) * packet.time_base)
             self._container.mux(packet)
@@ -205,7 +179,7 @@ class VideoWriter:
         with media_errors(self.target):
             if not self.frames_written:
                 raise MediaError(f"{self.target}: no frame came to be written")
-            self._encode(None)
+            self._mux(self._encoder.flush())
             if whole:
                 self._passthrough.finish()
             self._container.close()

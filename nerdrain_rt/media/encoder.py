@@ -1,0 +1,104 @@
+"""The video encoder inside the target: pictures at their times, with what they and their stream say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+from av.bitstream import BitStreamFilterContext
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from nerdrain_rt.media.codecs import configure, same_samples
+from nerdrain_rt.media.routes import ISO_FORMATS, take_over
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
+    from av.packet import Packet
+
+    from nerdrain_rt.frame import Frame
+    from nerdrain_rt.media.codecs import Material, VideoEncoding
+
+FULL_RANGE = 2
+UNKNOWN_LEVEL = -99
+NO_TAG = "\0\0\0\0"
+
+
+class VideoEncoder:
+    """A video stream of `container` with its opened encoder, dressed like the stream `source`.
+
+    Raises PyAV's errors; `warnings` tells what the target cannot say.
+    """
+
+    def __init__(
+        self, container: OutputContainer, source: VideoStream, encoding: VideoEncoding, material: Material
+    ) -> None:
+        self.warnings = [encoding.warning] if encoding.warning else []
+        self.name = encoding.codec
+        self._encoding = encoding
+        self._last_pts: int | None = None
+        stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
+        self._stream = cast(VideoStream, stream)
+        self._describe_as(source, material, container.format.name)
+        take_over(self._stream, source)
+        self._stream.time_base = encoding.time_base
+        self._stream.codec_context.open()
+
+    def encode(self, frame: Frame, seconds: Fraction) -> Iterator[Packet[VideoStream]]:
+        """The packets that are ready after `frame`, which is shown at `seconds` of the target."""
+        picture = self._in_encoder_format(frame.picture)
+        picture.pts = self._pts(seconds)
+        picture.duration = round(picture.duration * frame.time_base / self._encoding.time_base)
+        picture.time_base = self._encoding.time_base
+        picture.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of I, P and B
+        yield from self._stream.encode(picture)
+
+    def flush(self) -> Iterator[Packet[VideoStream]]:
+        """The packets that the encoder still holds."""
+        yield from self._stream.encode(None)
+
+    def _describe_as(self, source: VideoStream, material: Material, container_format: str) -> None:
+        context = self._stream.codec_context
+        tags = material.tags
+        if context.codec.id == source.codec_context.codec.id and not tags.has_dolby_vision:
+            # the one way PyAV has to carry a stream's side data (360° projection, HDR10) and chroma location
+            BitStreamFilterContext("null", source, self._stream)
+            context.extradata = None
+            context.bit_rate = 0
+            context.level = UNKNOWN_LEVEL
+            context.codec_tag = NO_TAG
+            if context.name == "libx264":
+                context.profile = "High 4:4:4 Predictive"  # the wrapper has no case for it and so leaves x264 free
+        else:
+            self.warnings += [f"{context.name}: the stream's {name} is lost" for name in tags.stream_data]
+        if tags.has_hdr10_plus and context.name != "libsvtav1":
+            self.warnings.append("HDR10+ dynamic metadata is lost; HDR10 is kept")
+        configure(context, self._encoding, material)
+        context.field_order = source.codec_context.field_order
+        if context.name == "libx265" and container_format in ISO_FORMATS:
+            context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default
+        if source.sample_aspect_ratio:
+            context.sample_aspect_ratio = source.sample_aspect_ratio
+        if tags.display_matrix:
+            self._stream.set_display_matrix(tags.display_matrix)
+
+    def _in_encoder_format(self, picture: av.VideoFrame) -> av.VideoFrame:
+        wanted = self._encoding.pixel_format
+        if picture.format.name == wanted:
+            return picture
+        if same_samples(picture.format.name) == wanted:
+            return picture.reformat(format=wanted, src_color_range=FULL_RANGE, dst_color_range=FULL_RANGE)
+        return picture.reformat(format=wanted)
+
+    def _pts(self, seconds: Fraction) -> int:
+        """The time in the encoder's units, later than the last one."""
+        exact = seconds / self._encoding.time_base
+        pts = round(exact)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+        if abs(pts - exact) > Fraction(3, 5) and not any("evenly" in text for text in self.warnings):
+            self.warnings.append("the container or codec knows a constant frame rate only; frames are spaced evenly")
+        self._last_pts = pts
+        return pts
