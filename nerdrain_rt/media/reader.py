@@ -216,8 +216,9 @@ class VideoReader:
         stream = self._stream
         rate = stream.average_rate or stream.guessed_rate
         duration: float | None = None
-        if stream.duration is not None:
-            duration = float(stream.duration * self.time_base)
+        expected_end = self._expected_end()
+        if expected_end is not None:
+            duration = float(expected_end - (stream.start_time or 0) * self.time_base)
         elif self._container.duration is not None:
             duration = self._container.duration / MICROSECONDS
         frame_count: int | None = stream.frames or None
