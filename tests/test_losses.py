@@ -76,3 +76,13 @@ def test_half_precision_outputs_are_judged_in_single_precision():
 
     assert losses.total.dtype == torch.float32
     assert losses.charbonnier.item() > 3e-3
+
+
+def test_autocast_does_not_change_the_losses():
+    target = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    outputs = [scale + 0.01 for scale in scales(target)]
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = derain_loss(outputs, target)
+
+    assert losses == derain_loss(outputs, target)

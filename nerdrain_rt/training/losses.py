@@ -27,18 +27,19 @@ class Losses(NamedTuple):
 def derain_loss(outputs: Sequence[Tensor], target: Tensor) -> Losses:
     """Loss of (fine, middle, coarse, middle_first, coarse_first), B 3 h w at scales 1, 1/2, 1/4, 1/2, 1/4.
 
-    Computed in float32 whatever the outputs' precision: at 1e-3 the Charbonnier term rounds away in bfloat16.
+    Computed in float32, also under autocast: at 1e-3 the Charbonnier term rounds away in bfloat16.
     """
-    fine, middle, coarse, middle_first, coarse_first = (output.float() for output in outputs)
-    full, half, quarter = target_pyramid(target.float())
-    scales = ((fine, full), (middle, half), (coarse, quarter))
+    with torch.autocast(target.device.type, enabled=False):
+        fine, middle, coarse, middle_first, coarse_first = (output.float() for output in outputs)
+        full, half, quarter = target_pyramid(target.float())
+        scales = ((fine, full), (middle, half), (coarse, quarter))
 
-    def summed(term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        return torch.stack([term(output, scale) for output, scale in scales]).sum()
+        def summed(term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            return torch.stack([term(output, scale) for output, scale in scales]).sum()
 
-    charbonnier, fft, edge = summed(charbonnier_loss), summed(fft_loss), summed(edge_loss)
-    l1 = functional.l1_loss(middle_first, half) + functional.l1_loss(coarse_first, quarter)
-    return Losses(charbonnier, fft, edge, l1, charbonnier + 0.01 * fft + 0.05 * edge + 0.1 * l1)
+        charbonnier, fft, edge = summed(charbonnier_loss), summed(fft_loss), summed(edge_loss)
+        l1 = functional.l1_loss(middle_first, half) + functional.l1_loss(coarse_first, quarter)
+        return Losses(charbonnier, fft, edge, l1, charbonnier + 0.01 * fft + 0.05 * edge + 0.1 * l1)
 
 
 def target_pyramid(target: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -176,7 +176,7 @@ _SLABS_M = ((0.5, 1.2), (1.2, 2.5), (2.5, 5.0), (5.0, 9.0))
 
 def _draw_optical(dice: _Dice, look: OpticalLook) -> _Scene:
     drop = dice.within(look.drop_mm) / 1000
-    fall, wind = fall_speed(drop), dice.uniform(-look.wind_m_s, look.wind_m_s)
+    fall, wind = float(fall_speed(torch.tensor(drop))), dice.uniform(-look.wind_m_s, look.wind_m_s)
     exposure, focal, focus = dice.within(look.exposure_seconds), dice.within(look.focal_pixels), dice.within((2, 30))
     speed = dice.within(look.speed_m_s) if dice.chance(look.driving) else 0.0
     is_night, drops, blur = dice.chance(look.night), dice.within(look.drops_per_m3), dice.within((0.45, 0.8))
@@ -204,9 +204,9 @@ def _draw_optical(dice: _Dice, look: OpticalLook) -> _Scene:
     )
 
 
-def fall_speed(drop: float) -> float:
-    """Terminal speed in m/s of a drop of `drop` metres, 0.6 to 6 mm (Atlas, Srivastava, Sekhon 1973)."""
-    return 9.65 - 10.3 * math.exp(-600 * drop)
+def fall_speed(drop: Tensor) -> Tensor:
+    """Terminal speeds in m/s of drops of `drop` metres, 0.6 to 6 mm (Atlas, Srivastava, Sekhon 1973)."""
+    return 9.65 - 10.3 * torch.exp(-600 * drop)
 
 
 def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, width: int) -> Streaks:

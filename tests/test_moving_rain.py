@@ -1,0 +1,86 @@
+from fractions import Fraction
+
+import pytest
+import torch
+
+from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
+
+SIZE = (120, 160)
+
+
+def moving_rain(seed=0, **settings):
+    defaults = {"depth_m": 4.0, "wind_m_s": 0.0, "exposure_seconds": 1 / 200}
+    return MovingRain(SIZE, Fraction(25), seed=seed, settings=MovingRainSettings(**(defaults | settings)))
+
+
+def dark():
+    return torch.full((3, *SIZE), 0.2)
+
+
+def test_frame_follows_from_seed_and_number_alone():
+    forwards, backwards = moving_rain(), moving_rain()
+
+    first = [forwards(dark(), index) for index in range(4)]
+    second = [backwards(dark(), index) for index in reversed(range(4))]
+
+    assert all(torch.equal(a, b) for a, b in zip(first, reversed(second), strict=True))
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], moving_rain(seed=1)(dark(), 0))
+
+
+def test_rain_keeps_shape_and_range_and_brightens_the_dark():
+    rainy = moving_rain()(dark(), 0)
+
+    assert rainy.shape == (3, *SIZE)
+    assert rainy.min() >= 0.2 - 1e-6
+    assert 0.25 < rainy.max() <= 1
+
+
+def test_white_sky_hides_the_rain():
+    white = torch.ones(3, *SIZE)
+
+    torch.testing.assert_close(moving_rain()(white, 0), white)
+
+
+def test_no_intensity_is_dry():
+    torch.testing.assert_close(moving_rain(intensity=0.0)(dark(), 3), dark())
+
+
+def test_more_intensity_is_more_rain():
+    weak, strong = (moving_rain(intensity=intensity)(dark(), 0).mean() for intensity in (0.2, 1.0))
+
+    assert strong - 0.2 > 3 * (weak - 0.2)
+
+
+def test_streaks_fall_from_frame_to_frame():
+    """At 1000 frames a second a frame is the last one, moved down: far streaks by less than near ones."""
+    rain = MovingRain(SIZE, 1000, settings=MovingRainSettings(wind_m_s=0.0, exposure_seconds=1 / 1000))
+    before, after = rain(dark(), 0)[0] - 0.2, rain(dark(), 1)[0] - 0.2
+
+    def likeness(shift):
+        return (before[: 110 - shift] * after[shift:110]).mean()
+
+    assert likeness(1) > 1.5 * likeness(8)
+    assert max(range(8), key=likeness) > 0
+    assert likeness(1) > 1.2 * (after[:109] * before[1:110]).mean()
+
+
+def test_wind_leans_the_streaks():
+    streaks = moving_rain(wind_m_s=5.0).streaks(0)
+
+    assert (streaks.dx / streaks.dy).median() == pytest.approx(5 / 5.5, rel=0.25)
+
+
+def test_driving_makes_streaks_run_outwards():
+    streaks = moving_rain(speed_m_s=30.0, exposure_seconds=1 / 1000).streaks(0)
+
+    outwards = streaks.dx * (streaks.x - SIZE[1] / 2) + streaks.dy * (streaks.y - SIZE[0] / 2)
+    assert (outwards > 0).float().mean() > 0.8
+
+
+def test_rain_does_not_thin_out_over_an_hour():
+    rain = moving_rain(speed_m_s=10.0)
+
+    early, late = (len(rain.streaks(index).x) for index in (0, 25 * 3600))
+
+    assert late == pytest.approx(early, rel=0.1)
