@@ -5,8 +5,8 @@ from nerdrain_rt.training.capture import Capture, take, to_linear, to_srgb
 
 
 def picture(size=48):
-    coarse = torch.rand(1, 1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    return torch.nn.functional.interpolate(coarse[0], size=(size, size), mode="bicubic").clamp(0, 1)[None]
+    coarse = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(0)).expand(1, 3, 6, 6)
+    return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1)[None]
 
 
 def noise(size=48):
