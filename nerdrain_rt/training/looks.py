@@ -15,11 +15,11 @@ class PaintedLook:
     density: Range
     """Streaks per 1000 pixels, over all layers."""
     length: Range
-    """Median length in pixels; single streaks vary by a factor of about 1.7."""
+    """Median length in pixels; single streaks vary by a factor of about 1.8."""
     sigma: Range
     """Median standard deviation across a streak in pixels."""
     brightness: Range
-    """What the streaks add to the image's mean, of 1; single streaks vary exponentially."""
+    """What the streaks add to the image's mean, of 1; single streaks vary almost exponentially."""
     lean: float
     """Largest angle from the vertical in degrees."""
     spread: Range
@@ -32,7 +32,7 @@ class PaintedLook:
     """Share of images that have been through a camera's noise, sharpening and compression, their targets alike."""
 
 
-LIGHT = PaintedLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.013, 0.030), 45, (0.3, 2.0), (0.0, 0.0), 0.15, 0.05)
+LIGHT = PaintedLook((1, 1), (4.0, 8.5), (20, 44), (0.62, 0.88), (0.015, 0.032), 45, (0.3, 2.0), (0.0, 0.0), 0.15, 0.05)
 HEAVY = PaintedLook((1, 4), (12, 30), (22, 60), (0.6, 1.2), (0.06, 0.18), 60, (0.3, 3.0), (0.0, 0.04), 0.2, 0.1)
 FINE = PaintedLook((1, 2), (18, 45), (10, 60), (0.5, 0.85), (0.02, 0.10), 50, (0.3, 6.0), (0.0, 0.05), 0.6, 0.3)
 THICK = PaintedLook((1, 2), (0.5, 2.5), (50, 140), (1.0, 3.0), (0.01, 0.06), 50, (0.2, 3.0), (0.0, 0.02), 0.4, 0.3)

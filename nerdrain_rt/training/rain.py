@@ -151,7 +151,7 @@ def _draw_capture(dice: _Dice) -> Capture:
     return Capture(sharpening, dice.within((0.001, 0.02)), step)
 
 
-_STREAK_AREA = 1.93
+_STREAK_AREA = 2.14
 """Mean sum of a streak's pixels for a median length, sigma and mean peak of 1, given the variation between streaks."""
 
 
@@ -227,7 +227,7 @@ def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, wi
     x = dice.many(count) * (width + 2 * margin) - margin
     y = dice.many(count) * (height + 2 * margin) - margin
     dx, dy = shift_x + growth * (x - width * centre[0]), shift_y + growth * (y - height * centre[1])
-    length = (torch.hypot(dx, dy).clamp(min=1.5) * torch.exp(0.5 * dice.normal(count))).clamp(max=longest)
+    length = (torch.hypot(dx, dy).clamp(min=1.5) * torch.exp(0.6 * dice.normal(count))).clamp(max=longest)
     angle = torch.atan2(dy, dx) + spread * dice.normal(count)
     return Streaks(
         image=image.long(),
@@ -236,9 +236,9 @@ def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, wi
         dx=length * angle.cos(),
         dy=length * angle.sin(),
         sigma=(sigma * torch.exp(0.3 * dice.normal(count))).clamp(min=0.45),
-        peak=peak * -torch.log1p(-dice.many(count).clamp(max=0.999)),
+        peak=peak * 1.07 * (-torch.log1p(-dice.many(count).clamp(max=0.999))).pow(0.8),
         sharpness=0.3 + 1.7 * dice.many(count),
-        beads=0.6 * dice.many(count).square(),
+        beads=dice.many(count),
         phase=2 * math.pi * dice.many(count),
     )
 
