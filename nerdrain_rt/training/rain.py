@@ -147,7 +147,7 @@ def _draw_scene(dice: _Dice, settings: RainSettings) -> _Scene:
 
 def _draw_capture(dice: _Dice) -> Capture:
     sharpening = max(0.0, dice.uniform(-0.6, 0.6))
-    step = dice.within((0.002, 0.016)) if dice.chance(0.75) else 0.0
+    step = dice.within((0.001, 0.008)) if dice.chance(0.75) else 0.0
     return Capture(sharpening, dice.within((0.001, 0.02)), step)
 
 
@@ -227,7 +227,7 @@ def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, wi
     x = dice.many(count) * (width + 2 * margin) - margin
     y = dice.many(count) * (height + 2 * margin) - margin
     dx, dy = shift_x + growth * (x - width * centre[0]), shift_y + growth * (y - height * centre[1])
-    length = (torch.hypot(dx, dy).clamp(min=1.5) * torch.exp(0.6 * dice.normal(count))).clamp(max=longest)
+    length = (torch.hypot(dx, dy).clamp(min=3) * torch.exp(0.6 * dice.normal(count))).clamp(max=longest)
     angle = torch.atan2(dy, dx) + spread * dice.normal(count)
     return Streaks(
         image=image.long(),
@@ -238,7 +238,7 @@ def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, wi
         sigma=(sigma * torch.exp(0.3 * dice.normal(count))).clamp(min=0.45),
         peak=peak * 1.07 * (-torch.log1p(-dice.many(count).clamp(max=0.999))).pow(0.8),
         sharpness=0.3 + 1.7 * dice.many(count),
-        beads=dice.many(count),
+        beads=dice.many(count) * (length / 25).clamp(max=1),
         phase=2 * math.pi * dice.many(count),
     )
 
