@@ -42,7 +42,7 @@ class VideoEncoder:
         stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
         self._stream = cast(VideoStream, stream)
         self._describe_as(source, material, container.format.name)
-        take_over(self._stream, source)
+        take_over(self._stream, source, is_encoded_anew=True)
         self._stream.time_base = encoding.time_base
         self._stream.codec_context.open()
 
@@ -98,7 +98,7 @@ class VideoEncoder:
         pts = round(exact)
         if self._last_pts is not None and pts <= self._last_pts:
             pts = self._last_pts + 1
-        if abs(pts - exact) > Fraction(3, 5) and not any("evenly" in text for text in self.warnings):
-            self.warnings.append("the container or codec knows a constant frame rate only; frames are spaced evenly")
+        if abs(pts - exact) > Fraction(3, 5) and not any("rounded" in text for text in self.warnings):
+            self.warnings.append("the container or codec knows a constant frame rate only; times are rounded to it")
         self._last_pts = pts
         return pts

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
 import av
+from av.stream import Discard
 
 from nerdrain_rt.media.reader import MICROSECONDS, open_source, read_packets
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
@@ -57,6 +59,8 @@ class Passthrough:
         name = target.format.name
         if "timecode" in stream.metadata and stream.type == "data" and name in TIMECODE_FORMATS:
             return report("copied", "written again from its timecode tag")
+        if stream.discard == Discard.all and codec == "bin_data" and self.container.chapters():
+            return report("copied", "written again from the chapters")
         if is_cover_art(stream) and name == "matroska":
             return self._attach_cover(stream, target)
         for maker in makers(stream, target) if self._can_return(stream, name) else ():
@@ -68,6 +72,8 @@ class Passthrough:
 
     def _can_return(self, stream: Stream, container_format: str) -> bool:
         """Whether data written there can be told apart again: FFmpeg writes headers for more than it can read."""
+        if stream.type == "attachment":
+            return container_format == "matroska"
         if stream.type not in ("data", "unknown"):
             return True
         if container_format in ISO_FORMATS:
@@ -182,6 +188,18 @@ class Passthrough:
     def _note(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def later_timecode(timecode: str, seconds: Fraction, rate: Fraction) -> str | None:
+    """`HH:MM:SS:FF` advanced by `seconds`; None for drop-frame timecode, which has another separator."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+):(\d+)", timecode)
+    if match is None:
+        return None
+    hours, minutes, whole, frame = map(int, match.groups())
+    base = round(rate)
+    total = ((hours * 60 + minutes) * 60 + whole) * base + frame + round(seconds * rate)
+    whole, frame = divmod(total, base)
+    return f"{whole // 3600 % 24:02}:{whole // 60 % 60:02}:{whole % 60:02}:{frame:02}"
 
 
 def _seconds(packet: Packet[Stream]) -> Fraction:

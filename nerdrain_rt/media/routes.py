@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
 """FFmpeg's muxers of MP4's family."""
 
+STALE_TAGS = ("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "DURATION", "BPS", "NUMBER_OF_", "_STATISTICS")
 OPUS_RATE = 48_000
 BITS_PER_SECOND_AND_CHANNEL = 96_000
 
@@ -75,26 +76,16 @@ def is_cover_art(stream: Stream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def take_over(target: Stream, source: Stream) -> None:
-    """Give `target` the times, disposition and tags of `source`."""
-    target.time_base = source.time_base
+def take_over(target: Stream, source: Stream, *, is_encoded_anew: bool = False) -> None:
+    """Give `target` the disposition and tags of `source`."""
     target.disposition = source.disposition
-    target.metadata.update(kept_tags(source.metadata))
+    target.metadata.update(kept_tags(source.metadata, is_encoded_anew=is_encoded_anew))
 
 
-def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags that stay true of a new file: not the old file's brands and statistics."""
-    stale = (
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "encoder",
-        "DURATION",
-        "BPS",
-        "NUMBER_OF_",
-        "_STATIST",
-    )
-    return {key: value for key, value in metadata.items() if not key.startswith(stale)}
+def kept_tags(metadata: dict[str, str], *, is_encoded_anew: bool = False) -> dict[str, str]:
+    """Tags that stay true of a new file: not the old file's brands and statistics, nor an old encoder's name."""
+    stale = STALE_TAGS + (("ENCODER",) if is_encoded_anew else ())
+    return {key: value for key, value in metadata.items() if not key.upper().startswith(stale)}
 
 
 class CopiedStream:
@@ -109,6 +100,7 @@ class CopiedStream:
             BitStreamFilterContext("null", source, self._stream)  # copies all parameters, of any kind of stream
         else:
             self._stream = container.add_stream_from_template(source, opaque=True)
+        self._stream.time_base = source.time_base
         take_over(self._stream, source)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
@@ -132,7 +124,8 @@ class TextSubtitles:
         self._decoder.open(strict=False)
         self._stream = cast(SubtitleStream, container.add_stream(codec))
         self._stream.codec_context.subtitle_header = self._decoder.subtitle_header
-        take_over(self._stream, source)
+        self._stream.time_base = source.time_base
+        take_over(self._stream, source, is_encoded_anew=True)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """The text of `packet` in the new codec."""
@@ -164,8 +157,7 @@ class ReencodedAudio:
         rate = rate if known is None or rate in known else OPUS_RATE
         self._stream = cast(AudioStream, container.add_stream(encoder.name, rate=rate, layout=layout))
         self._stream.codec_context.bit_rate = BITS_PER_SECOND_AND_CHANNEL * self._stream.codec_context.channels
-        self._stream.disposition = source.disposition
-        self._stream.metadata.update(kept_tags(source.metadata))
+        take_over(self._stream, source, is_encoded_anew=True)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """What the encoder gives for `packet`."""

@@ -18,9 +18,9 @@ from av.format import Flags as FormatFlags
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import Material, choose_encoding
 from nerdrain_rt.media.encoder import VideoEncoder
-from nerdrain_rt.media.passthrough import Passthrough
+from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
-from nerdrain_rt.media.routes import ISO_FORMATS, kept_tags
+from nerdrain_rt.media.routes import ISO_FORMATS, is_cover_art, kept_tags
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
 WORKING_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi, .ts"
 DEFAULT_RATE = Fraction(25)
+DROP_FRAME_LOST = "the drop-frame timecode is lost, because the beginning is cut off"
 ITUNES_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
-    "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time", "location",
-    "timecode",
+    "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "episode_sort", "season_number",
+    "media_type", "hd_video", "gapless_playback", "compilation", "track", "disc", "creation_time", "timecode",
 }  # fmt: skip
-"""What an MP4 header holds by itself; other tags need the "metadata keys" form."""
+"""What FFmpeg writes into an MP4 header by itself; others need its metadata keys, which exclude cover art."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,13 @@ class VideoWriter:
         self.frames_written = 0
         self.report: tuple[StreamReport, ...] = ()
         self._like = like
+        self._warnings: list[str] = []
         self._settings = settings or OutputSettings()
 
     @property
     def warnings(self) -> list[str]:
         """One line for each thing that is not as in the source, beyond the report of the streams."""
-        return [*self._encoder.warnings, *self._passthrough.warnings]
+        return [*self._warnings, *self._encoder.warnings, *self._passthrough.warnings]
 
     def __enter__(self) -> Self:
         self._refuse()
@@ -143,12 +145,12 @@ class VideoWriter:
             else:
                 reports.append(self._passthrough.add(stream, self._container))
         self.report = tuple(reports)
-        tags = kept_tags(self._passthrough.container.metadata)
+        tags = kept_tags(self._passthrough.container.metadata, is_encoded_anew=True)
         self._container.metadata.update(tags)
         self._container.set_chapters(self._passthrough.chapters())
+        self._shift_timecodes()
         if self._container.format.name in ISO_FORMATS:
-            flags = "+faststart" if tags.keys() <= ITUNES_TAGS else "+faststart+use_metadata_tags"
-            self._container.container_options["movflags"] = flags
+            self._container.container_options["movflags"] = "+faststart" + self._mp4_tags(tags)
         with media_errors(self.target):
             self._container.start_encoding()
             self._passthrough.start(self._container)
@@ -168,6 +170,28 @@ class VideoWriter:
         encoding = choose_encoding(material, self._container, settings.codec, settings.codec_options)
         with media_errors(self.target):
             return VideoEncoder(self._container, source, encoding, material)
+
+    def _shift_timecodes(self) -> None:
+        shift = self._origin - self._like.container_start
+        if not self._passthrough.is_trimmed:
+            return
+        for tags in (self._container.metadata, *(stream.metadata for stream in self._container.streams)):
+            for key in [key for key in tags if key.lower() == "timecode"]:
+                timecode = later_timecode(tags.pop(key), shift, self._like.info.frame_rate or DEFAULT_RATE)
+                if timecode is not None:
+                    tags[key] = timecode
+                elif DROP_FRAME_LOST not in self._warnings:
+                    self._warnings.append(DROP_FRAME_LOST)
+
+    def _mp4_tags(self, tags: Mapping[str, str]) -> str:
+        """The flag that keeps tags which MP4 has no place for, where nothing speaks against it."""
+        others = sorted(key for key in tags if key.lower() not in ITUNES_TAGS)
+        if not others:
+            return ""
+        if any(is_cover_art(stream) for stream in self._passthrough.container.streams):
+            self._warnings.append(f"tags lost, because MP4 holds them or cover art: {', '.join(others)}")
+            return ""
+        return "+use_metadata_tags"
 
     def _mux(self, packets: Iterator[Packet[VideoStream]]) -> None:
         for packet in packets:
