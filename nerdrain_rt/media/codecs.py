@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.codec.codec import Codec, find_best_pix_fmt_of_list
 from av.codec.context import Flags
 from av.video.format import VideoFormat
 
-from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.errors import UsageError
 from nerdrain_rt.media.report import explain
 
 if TYPE_CHECKING:
-    from av.container import OutputContainer
     from av.video.codeccontext import VideoCodecContext
 
     from nerdrain_rt.media.tags import PictureTags
@@ -49,6 +49,7 @@ CONSTANT_QUALITY = {
 }
 """Settings whose result a viewer cannot tell from the source."""
 
+MPEG_PROGRAMS = {"mpeg", "vob", "dvd", "svcd"}
 RATE_OPTIONS = {"b", "qp", "cq", "qscale", "global_quality"}
 PARAMETER_LISTS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 
@@ -80,42 +81,41 @@ class Material:
 
 
 def choose_encoding(
-    material: Material, container: OutputContainer, codec: str | None, codec_options: Mapping[str, str]
+    material: Material, container_format: str, codec: str | None, codec_options: Mapping[str, str]
 ) -> VideoEncoding:
-    """The first encoding that opens, those that keep every sample as it is first.
+    """The first encoding that works, those that keep every sample as it is first.
 
-    Raises `UsageError` for a codec or option that does not exist or does not fit, `MediaError` where
-    the container can hold no video that can be made here.
+    Raises `UsageError` for a codec or option that does not exist or does not fit the container.
     """
-    names = [_checked(codec, container)] if codec else list(_candidates(material, container))
-    if not names:
-        raise MediaError(f"{container.name}: no encoder makes video that {container.format.name} can hold")
+    names = [_checked(codec, container_format)] if codec else list(_candidates(material, container_format))
     tries = [attempt for name in names for attempt in _attempts(name, material, codec_options)]
-    failure = ""
+    failure = f"no encoder here makes video that {container_format} can hold"
     for attempt in sorted(tries, key=lambda attempt: attempt.warning is not None):
         try:
-            context = open_encoder(attempt, material)
+            unused = _try_out(attempt, material, container_format)
         except (av.FFmpegError, ValueError) as error:
-            failure = failure or f"{attempt.codec} does not open: {explain(error)}"
+            if codec or codec_options:
+                failure = f"{attempt.codec} in {container_format} does not start: {explain(error)}"
             continue
-        if unknown := sorted(set(context.options) & set(codec_options)):
+        if unknown := sorted(unused & set(codec_options)):
             raise UsageError(f"codec option {unknown[0]!r} is unknown to {attempt.codec}")
         return attempt
     given = ", ".join(f"{key}={value}" for key, value in codec_options.items())
-    raise UsageError(f"{container.name}: {failure}" + (f" (with {given})" if given else ""))
+    raise UsageError(failure + (f" (with {given})" if given else ""))
 
 
-def open_encoder(encoding: VideoEncoding, material: Material) -> VideoCodecContext:
-    """An encoder outside any container, opened to see whether it can be."""
-    context = Codec(encoding.codec, "w").create("video")
-    context.time_base = encoding.time_base
+def _try_out(encoding: VideoEncoding, material: Material, container_format: str) -> set[str]:
+    """Open the encoder and write a header in memory; the names of options that nothing used."""
+    scratch = av.open(io.BytesIO(), "w", format=container_format)
+    stream = scratch.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
+    context = cast("VideoCodecContext", stream.codec_context)
     configure(context, encoding, material)
-    context.open()
-    return context
+    scratch.start_encoding()
+    return set(context.options)
 
 
 def configure(context: VideoCodecContext, encoding: VideoEncoding, material: Material) -> None:
-    """Set everything but the time base, which a stream and a bare context take differently."""
+    """Set up an encoder that was made for a stream with the encoding's time base."""
     if encoding.codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # it writes to stderr itself and has no option for it
     tags = material.tags
@@ -138,39 +138,38 @@ def same_samples(pixel_format: str) -> str:
     return pixel_format.replace("yuvj", "yuv")
 
 
-def _checked(codec: str, container: OutputContainer) -> str:
+def _checked(codec: str, container_format: str) -> str:
     encoder = _encoder(codec)
-    if encoder is None:
-        raise UsageError(f"codec {codec!r} is no video encoder here; {_alternatives(container)}")
-    if not _holds(container, encoder.name):
-        raise UsageError(f"{container.format.name} cannot hold {codec}; {_alternatives(container)}")
-    return encoder.name
+    if encoder is not None and _holds(container_format, encoder.name):
+        return encoder.name
+    fault = (
+        f"codec {codec!r} is no video encoder here" if encoder is None else f"{container_format} cannot hold {codec}"
+    )
+    names = [name for name in (*FALLBACKS, "prores_ks") if _holds(container_format, name)]
+    raise UsageError(f"{fault}; {container_format} takes {', '.join(names) or 'no video'}")
 
 
-def _alternatives(container: OutputContainer) -> str:
-    names = [name for name in (*FALLBACKS, "prores_ks") if _holds(container, name)]
-    return f"{container.format.name} takes {', '.join(names)}" if names else f"{container.format.name} takes no video"
+def _holds(container_format: str, codec: str) -> bool:
+    try:
+        av.open(io.BytesIO(), "w", format=container_format).add_stream(codec)
+    except ValueError:
+        return False
+    return True
 
 
-def _holds(container: OutputContainer, codec: str) -> bool:
-    with av.open(os.devnull, "w", format=container.format.name) as probe:
-        try:
-            probe.add_stream(codec)
-        except ValueError:
-            return False
-        return True
-
-
-def _candidates(material: Material, container: OutputContainer) -> Iterator[str]:
-    names = [FAMILY.get(material.codec), *FALLBACKS, container.default_video_codec]
+def _candidates(material: Material, container_format: str) -> Iterator[str]:
+    default = av.open(io.BytesIO(), "w", format=container_format).default_video_codec
+    names = [FAMILY.get(material.codec), *FALLBACKS, default]
     own = _encoder(material.codec)
+    if container_format in MPEG_PROGRAMS:
+        names.insert(0, "mpeg2video")
     if own is not None and own.lossless and not own.lossy:
         names.insert(0, own.name)
     if _depth(material.pixel_format) > 8 and material.codec not in FAMILY:
         names.insert(0, "libx265")
     encoders = [encoder for name in names if name and (encoder := _encoder(name))]
     for name in dict.fromkeys(encoder.name for encoder in encoders):
-        if _holds(container, name):
+        if _holds(container_format, name):
             yield name
 
 
@@ -218,6 +217,8 @@ def _depth(pixel_format: str) -> int:
 
 def _options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[str, str]:
     options = dict(CONSTANT_QUALITY.get(codec, {}))
+    if not material.is_rate_variable:
+        options["bf"] = "0"  # such containers keep no presentation times, B-frames would come late
     if codec == "prores_ks" and material.codec == "prores" and material.profile:
         options["profile"] = "4444xq" if material.profile == "XQ" else material.profile.lower()
     if codec == "dnxhd":

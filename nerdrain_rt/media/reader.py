@@ -14,7 +14,7 @@ from av.stream import Disposition
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.frame import Frame, VideoInfo
-from nerdrain_rt.media.report import explain, media_errors
+from nerdrain_rt.media.report import codec_name, explain, media_errors
 from nerdrain_rt.media.tags import PictureTags
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class VideoReader:
         return VideoInfo(
             size=(first.height, first.width),
             pixel_format=self._format,
-            codec=stream.codec_context.name,
+            codec=codec_name(stream),
             frame_rate=rate,
             frame_count=frame_count,
             duration_seconds=duration,

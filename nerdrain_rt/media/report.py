@@ -30,7 +30,8 @@ class StreamReport:
 
 def codec_name(stream: Stream) -> str:
     """FFmpeg's name of the stream's codec, or "unknown"; PyAV knows it only where a decoder or descriptor exists."""
-    name = getattr(stream.codec_context, "name", None) or getattr(stream, "name", None)
+    codec = getattr(stream.codec_context, "codec", None)
+    name: str | None = codec.canonical_name if codec else getattr(stream, "name", None)
     return name if name and stream.type != "attachment" else "unknown"
 
 

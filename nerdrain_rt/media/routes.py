@@ -11,11 +11,13 @@ import av
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec
+from av.format import Flags as FormatFlags
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.format import ContainerFormat
     from av.packet import Packet
     from av.stream import Stream
 
@@ -69,6 +71,12 @@ def is_writable(container_format: str, chosen: list[Maker]) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def is_rate_variable(container_format: ContainerFormat) -> bool:
+    """Whether frames may stand at any time; FFmpeg flags only some muxers of the MP4 family."""
+    flag = cast(int, FormatFlags.variable_fps.value)
+    return container_format.name in ISO_FORMATS or bool(container_format.flags & flag)
 
 
 def is_cover_art(stream: Stream) -> bool:

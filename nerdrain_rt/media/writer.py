@@ -13,14 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 import av
-from av.format import Flags as FormatFlags
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import Material, choose_encoding
 from nerdrain_rt.media.encoder import VideoEncoder
 from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
-from nerdrain_rt.media.routes import ISO_FORMATS, is_cover_art, kept_tags
+from nerdrain_rt.media.routes import ISO_FORMATS, is_cover_art, is_rate_variable, kept_tags
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -130,10 +129,12 @@ class VideoWriter:
         self._temporary = folder / f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}"
         try:
             self._container = av.open(str(self._temporary), "w", metadata_errors="surrogateescape")
-        except ValueError as error:
-            raise UsageError(
-                f"{target}: no video file ends in {target.suffix or 'nothing'!r}; try {WORKING_SUFFIXES}"
-            ) from error
+        except ValueError:
+            is_single_file = False
+        else:
+            is_single_file = not self._container.format.no_file
+        if not is_single_file:
+            raise UsageError(f"{target}: no video file ends in {target.suffix or 'nothing'!r}; try {WORKING_SUFFIXES}")
 
     def _open(self) -> None:
         reports = []
@@ -164,10 +165,13 @@ class VideoWriter:
             size=like.info.size,
             time_base=like.time_base,
             frame_rate=like.info.frame_rate or DEFAULT_RATE,
-            is_rate_variable=bool(self._container.format.flags & cast(int, FormatFlags.variable_fps.value)),
+            is_rate_variable=is_rate_variable(self._container.format),
             tags=like.tags,
         )
-        encoding = choose_encoding(material, self._container, settings.codec, settings.codec_options)
+        try:
+            encoding = choose_encoding(material, self._container.format.name, settings.codec, settings.codec_options)
+        except UsageError as error:
+            raise UsageError(f"{self.target}: {error}") from None
         with media_errors(self.target):
             return VideoEncoder(self._container, source, encoding, material)
 
