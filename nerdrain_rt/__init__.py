@@ -1,0 +1,23 @@
+"""A real-time derainer for video files and cameras."""
+
+from nerdrain_rt.derainer import Derainer, DerainSettings
+from nerdrain_rt.errors import BackendError, CameraError, DerainError, MediaError, UsageError, WeightsError
+from nerdrain_rt.media.writer import OutputSettings
+from nerdrain_rt.model.weights import load_weights
+from nerdrain_rt.pipeline import Progress, VideoReport, derain_video
+
+__all__ = [
+    "BackendError",
+    "CameraError",
+    "DerainError",
+    "DerainSettings",
+    "Derainer",
+    "MediaError",
+    "OutputSettings",
+    "Progress",
+    "UsageError",
+    "VideoReport",
+    "WeightsError",
+    "derain_video",
+    "load_weights",
+]

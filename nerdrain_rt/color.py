@@ -296,16 +296,13 @@ class Planes:
             yield from zip("rgb", change.mul_(2**self.layout.bits - 1), strict=True)
             return
         levels = self.spec.levels(self.layout.bits)
-        scales = levels.luma, levels.chroma, levels.chroma
-        for letter, weights, scale in zip("yuv", self.spec.rgb_to_yuv(), scales, strict=True):
-            if letter not in self.layout.letters:
-                continue
-            red, green, blue = (weights * scale).tolist()
-            codes = torch.mul(change[0], red).add_(change[1], alpha=green).add_(change[2], alpha=blue)
-            if letter in "uv":
-                for dim, factor, is_centered in self._chroma_axes():
-                    codes = _shrink(codes, dim, factor, is_centered)
-            yield letter, codes
+        to_luma, *to_chroma = self.spec.rgb_to_yuv()
+        yield "y", _mix(change, to_luma * levels.luma)
+        if self.layout.letters == "yuv":
+            for dim, factor, is_centered in self._chroma_axes():
+                change = _shrink(change, dim, factor, is_centered)
+            for letter, weights in zip("uv", to_chroma, strict=True):
+                yield letter, _mix(change, weights * levels.chroma)
 
     def _chroma_axes(self) -> Iterator[tuple[int, int, bool]]:
         """The dimensions in which chroma is coarser: (dim, factor, is_centered)."""
@@ -365,7 +362,7 @@ def _host_views(picture: av.VideoFrame, layout: PixelLayout) -> Iterator[npt.NDA
 
 
 def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -> Tensor:
-    """Linear interpolation along `dim`; a coarse sample sits on the first, or in the middle, of its `factor` samples."""
+    """Linear interpolation along `dim`; a coarse sample sits on the first or in the middle of its `factor` samples."""
     padded = _extended(coarse, dim, 1, 1)
     shape = list(coarse.shape)
     shape[dim] = size
@@ -387,12 +384,18 @@ def _shrink(fine: Tensor, dim: int, factor: int, is_centered: bool) -> Tensor:
     reach = 0 if is_centered else factor - 1
     count = -(-fine.shape[dim] // factor)
     padded = _extended(fine, dim, reach, count * factor - fine.shape[dim])
-    coarse = fine.new_zeros(())
+    coarse = torch.zeros((), device=fine.device)
     for offset in range(-reach, factor):
         weight = 1 / factor if is_centered else (factor - abs(offset)) / factor**2
         window = padded.narrow(dim, reach + offset, (count - 1) * factor + 1)
         coarse = torch.add(coarse, _every(window, dim, 0, factor), alpha=weight)
     return coarse
+
+
+def _mix(colors: Tensor, weights: npt.NDArray[np.float64]) -> Tensor:
+    """The weighted sum of 3 H W over its colours."""
+    red, green, blue = weights.tolist()
+    return torch.mul(colors[0], red).add_(colors[1], alpha=green).add_(colors[2], alpha=blue)
 
 
 def _extended(tensor: Tensor, dim: int, before: int, after: int) -> Tensor:

@@ -1,11 +1,11 @@
 """Every error this package raises on purpose.
 
-    DerainError             one line says what failed, what was got, what would work
-    |- UsageError           refused before anything started: wrong option, target exists
-    |- MediaError           a file or stream cannot be read or written
-    |- WeightsError         weights are missing, damaged, or of another network
-    |- BackendError         a backend or device is not available, or failed while running
-    `- CameraError          a camera cannot be opened or was lost
+DerainError             one line says what failed, what was got, what would work
+|- UsageError           refused before anything started: wrong option, target exists
+|- MediaError           a file or stream cannot be read or written
+|- WeightsError         weights are missing, damaged, or of another network
+|- BackendError         a backend or device is not available, or failed while running
+`- CameraError          a camera cannot be opened or was lost
 """
 
 

@@ -72,13 +72,13 @@ class Prefetch(Generic[Item]):
             for item in iterator:
                 if not self._put(item):
                     break
-        except BaseException as raised:  # noqa: BLE001 - raised again, as itself, in the consumer
+        except BaseException as raised:
             error = raised
         try:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:
             error = error or raised
         with self._changed:
             self._error = error

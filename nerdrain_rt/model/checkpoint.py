@@ -127,13 +127,11 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise WeightsError("fine2.reduce1 and fine3.reduce1 differ; the published network has one weight for both")
     result = {}
     for name, tensor in state.items():
-        if re.fullmatch(r"head_\w+\.2\.weight", name):
-            tensor = torch.cat([tensor.flatten(1), tensor.new_zeros(tensor.shape[0], OFFSETS)], dim=1)
-        elif re.fullmatch(r"head_\w+\.[468]\.weight", name):
-            tensor = tensor.flatten(1)
-        elif name.endswith("temperature"):
-            tensor = tensor.reshape(-1, 1, 1)
-        result[published_name(name)] = tensor
+        is_head = re.fullmatch(r"head_\w+\.[2468]\.weight", name)
+        published = tensor.flatten(1) if is_head else tensor
+        if is_head and ".2." in name:
+            published = torch.cat([published, published.new_zeros(len(published), OFFSETS)], dim=1)
+        result[published_name(name)] = published
     return result | {UNUSED: state["fine3.reduce1.weight"]}
 
 

@@ -1,4 +1,4 @@
-"""NeRD-Rain (Chen, Pan, Dong: Bidirectional Multi-Scale Implicit Neural Representations for Image Deraining, CVPR 2024).
+"""NeRD-Rain (Chen, Pan, Dong, CVPR 2024: bidirectional multi-scale implicit neural representations).
 
 Three scales of the rainy image pass through one U-Net, two in a row and three in a row. The paper's
 implicit representation only ever queries pixel centres, so it is written as the convolutions it equals.

@@ -61,7 +61,7 @@ class TrainSettings:
         known = {field.name for field in fields(cls)}
         if unknown := content.keys() - known:
             raise UsageError(f"{path}: unknown keys {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
-        content["crops"] = tuple(tuple(stage) for stage in content.get("crops", cls.crops))
+        content["crops"] = tuple(tuple(stage) for stage in content.get("crops", ((0, 64, 4),)))
         content["exclude"] = tuple(content.get("exclude", ()))
         return replace(cls(**content), **changes)
 
@@ -102,7 +102,7 @@ class Trainer:
         self.images = CleanImages(settings.images, self.device, exclude=settings.exclude)
         self.generator = torch.Generator().manual_seed(settings.seed)
         net = start_as_identity(NerdRain(NetConfig(width=settings.width)))
-        self.net = net.to(self.device, memory_format=torch.channels_last)
+        self.net = net.to(self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
@@ -130,13 +130,12 @@ class Trainer:
         size, batch = self.settings.crop_at(self.step)
         rate = self.settings.learning_rate_at(self.step)
         rainy, target = add_rain(self.images.crops(batch, size, self.generator), self.generator)
-        rainy = rainy.contiguous(memory_format=torch.channels_last)
         precision = getattr(torch, self.settings.precision)
         with torch.autocast(self.device.type, dtype=precision, enabled=precision != torch.float32):
             outputs = self.net.scales(rainy)
         loss = derain_loss(outputs, target).total
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.gradient_limit)
         if torch.isfinite(loss) and torch.isfinite(norm):
             for group in self.optimizer.param_groups:

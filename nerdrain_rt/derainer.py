@@ -1,0 +1,162 @@
+"""Takes the rain out of frames: pads, tiles and scales what the network sees, and puts its residual into the planes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nerdrain_rt.backends import Backend, load_backend
+from nerdrain_rt.color import Planes
+from nerdrain_rt.errors import BackendError, UsageError
+from nerdrain_rt.frame import Frame
+from nerdrain_rt.model.weights import DEFAULT, load_weights
+from nerdrain_rt.tiling import blend_tiles
+
+_log = logging.getLogger(__name__)
+
+SMALLEST_TILE = 64
+MEMORY_SHARE = 0.7
+"""The part of the free memory that one frame may take before it is tiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerainSettings:
+    """How frames are derained. Raises UsageError for what cannot be."""
+
+    weights: str = DEFAULT
+    """A name or a path, as `load_weights` takes it."""
+    backend: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    strength: float = 1.0
+    """Share of the residual that is applied, 0 to 1; 0 leaves every sample as it is."""
+    tile: int | None = None
+    """Side of the tiles in pixels; 0: whole frames; None: whole frames as long as memory allows."""
+    work_scale: float = 1.0
+    """Size the network works at, above 0 up to 1; its residual is grown and applied at full size."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength is {self.strength:g}; it goes from 0 to 1")
+        if not 0 < self.work_scale <= 1:
+            raise UsageError(f"work scale is {self.work_scale:g}; it must be above 0 and at most 1")
+        if self.tile and self.tile < SMALLEST_TILE:
+            raise UsageError(f"tile is {self.tile}; use 0 for whole frames, or at least {SMALLEST_TILE}")
+
+
+class Derainer:
+    """The network with its settings, for any number of videos and images, one at a time."""
+
+    def __init__(self, settings: DerainSettings | None = None, *, backend: Backend | None = None) -> None:
+        """Load what the settings name, or use `backend`; raises WeightsError or BackendError."""
+        self.settings = settings = settings or DerainSettings()
+        self.backend = backend or load_backend(
+            load_weights(settings.weights), settings.backend, device=settings.device, precision=settings.precision
+        )
+        self.warnings: list[str] = []
+        self._tile = settings.tile
+        self._fitting: set[torch.Size] = set()
+
+    def derain(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Each frame again, its picture changed in place."""
+        for frame in frames:
+            if self.settings.strength:
+                self._derain_picture(frame)
+            yield frame
+
+    @torch.inference_mode()
+    def residual(self, rainy: Tensor) -> Tensor:
+        """What to add to rainy images B 3 H W in [0, 1] of any size, times the strength; float32, on the same device.
+
+        Raises BackendError where even the smallest tile is too much for the memory.
+        """
+        size = rainy.shape[-2:]
+        work = rainy.to(self.backend.device, torch.float32)
+        if self.settings.work_scale < 1:
+            work_size = [max(1, round(side * self.settings.work_scale)) for side in size]
+            work = F.interpolate(work, work_size, mode="bilinear", antialias=True)
+        residual = self._without_overflow(_pad(work, self.backend.multiple_of))[..., : work.shape[-2], : work.shape[-1]]
+        if residual.shape[-2:] != size:
+            residual = F.interpolate(residual, size, mode="bilinear")
+        return (residual * self.settings.strength).to(rainy.device)
+
+    @torch.inference_mode()
+    def _derain_picture(self, frame: Frame) -> None:
+        planes = Planes.of(frame.picture).to(self.backend.device)
+        rainy = planes.rgb()
+        if frame.picture.interlaced_frame and rainy.shape[-2] % 2 == 0:
+            fields = torch.cat([rainy[..., 0::2, :], rainy[..., 1::2, :]])
+            residual = torch.stack(list(self.residual(fields)), dim=2).reshape(rainy.shape)
+        else:
+            residual = self.residual(rainy)
+        planes.add_residual(rainy, residual)
+        planes.write_to(frame.picture)
+
+    def _without_overflow(self, rainy: Tensor) -> Tensor:
+        """The backend's residual, in tiles where memory asks for it, in smaller ones where it ran out."""
+        while True:
+            tile = self._tile_size(rainy)
+            try:
+                return self._run(rainy, tile)
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                smaller = max(tile) // 2
+                if smaller < SMALLEST_TILE:
+                    raise BackendError(f"{self.backend.device}: out of memory even with small tiles") from error
+                self._use_tile(smaller, "out of memory")
+            if self.backend.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _run(self, rainy: Tensor, tile: tuple[int, int]) -> Tensor:
+        if tile == tuple(rainy.shape[-2:]):
+            return self.backend(rainy)
+        return blend_tiles(rainy, self.backend, tile=tile, overlap=max(16, min(tile) // 8))
+
+    def _tile_size(self, rainy: Tensor) -> tuple[int, int]:
+        """(height, width) of the tiles for these images; the whole size where none are needed."""
+        height, width = rainy.shape[-2:]
+        if self._tile is None and rainy.shape not in self._fitting:
+            free = MEMORY_SHARE * free_memory(self.backend.device) / len(rainy)
+            side = max(height, width)
+            while side > SMALLEST_TILE and self.backend.bytes_for((min(height, side), min(width, side))) > free:
+                side = side * 3 // 4
+            if side == max(height, width):
+                self._fitting.add(rainy.shape)
+            else:
+                self._use_tile(side, f"a {width}x{height} frame does not fit into the memory")
+        side = _round_up(self._tile or max(height, width), self.backend.multiple_of)
+        return min(height, side), min(width, side)
+
+    def _use_tile(self, side: int, reason: str) -> None:
+        self._tile = _round_up(side, self.backend.multiple_of)
+        warning = f"{reason}; working in tiles of {self._tile}"
+        self.warnings.append(warning)
+        _log.warning(warning)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device now."""
+    if device.type == "cuda":
+        reserved_but_free = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + reserved_but_free)
+    return int(psutil.virtual_memory().available)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _pad(image: Tensor, multiple: int) -> Tensor:
+    """Continue the right and bottom border by reflection to a multiple; by repetition where the image is too small."""
+    height, width = image.shape[-2:]
+    for dim, size in ((-1, width), (-2, height)):
+        missing = _round_up(size, multiple) - size
+        if missing:
+            index = torch.arange(size + missing, device=image.device) % max(1, 2 * size - 2)
+            image = image.index_select(dim, torch.minimum(index, 2 * size - 2 - index))
+    return image

@@ -1,0 +1,145 @@
+"""Named weights: those in the package, those a user imported, and any file by its path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nerdrain_rt.errors import UsageError, WeightsError
+from nerdrain_rt.model.checkpoint import read_published
+from nerdrain_rt.model.net import NerdRain, NetConfig
+
+DEFAULT = "nerdrain-s"
+BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
+BUNDLED = {DEFAULT: "0" * 64}
+"""The weights in the package, by name, with the SHA-256 of their file."""
+CHECKPOINT_SUFFIXES = {".pth", ".pt", ".ckpt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A network's parameters by our names, and where they came from."""
+
+    name: str
+    path: Path
+    sha256: str
+    config: NetConfig
+    state: Mapping[str, Tensor] = field(repr=False)
+    metadata: Mapping[str, str]
+
+    def build(self) -> NerdRain:
+        """The network with these parameters, float32, on the CPU, for inference."""
+        with torch.device("meta"):
+            net = NerdRain(self.config)
+        net.load_state_dict({name: tensor.float() for name, tensor in self.state.items()}, assign=True)
+        return net.eval().requires_grad_(False)
+
+
+def user_folder() -> Path:
+    """Where imported weights are kept; NERDRAIN_WEIGHTS says otherwise."""
+    return Path(os.environ.get("NERDRAIN_WEIGHTS") or platformdirs.user_data_path("nerdrain-rt") / "weights")
+
+
+def list_weights() -> dict[str, Path]:
+    """Every name that `load_weights` knows, with its file."""
+    bundled = {name: BUNDLED_FOLDER / f"{name}.safetensors" for name in BUNDLED}
+    imported = {path.stem: path for path in sorted(user_folder().glob("*.safetensors"))}
+    return imported | bundled
+
+
+def load_weights(name: str | Path = DEFAULT) -> Weights:
+    """Load weights by name, or by the path of a `.safetensors` file or a published `.pth` checkpoint.
+
+    Raises WeightsError where there are none of that name, or the file is damaged or of another network.
+    """
+    path = list_weights().get(str(name), Path(name))
+    if not path.is_file():
+        known = ", ".join(list_weights())
+        raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")
+    sha256 = _sha256(path)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        state: Mapping[str, Tensor] = read_published(path)
+        metadata: Mapping[str, str] = {}
+    else:
+        state, metadata = _read_safetensors(path)
+    expected = BUNDLED.get(str(name))
+    if expected is not None and sha256 != expected:
+        raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
+    try:
+        config = _find_config(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    return Weights(path.stem, path, sha256, config, state, metadata)
+
+
+def import_weights(source: Path, *, name: str | None = None, overwrite: bool = False) -> Path:
+    """Convert a published `.pth` checkpoint (or copy a `.safetensors`) to the user's folder under `name`.
+
+    Raises UsageError where the name is taken or no name, WeightsError where the file is not a NeRD-Rain.
+    """
+    name = name or source.stem
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise UsageError(f"{name!r} cannot be a name of weights; use letters, digits, '-', '_' and '.'")
+    target = user_folder() / f"{name}.safetensors"
+    if name in BUNDLED:
+        raise UsageError(f"{name}: is the name of bundled weights; choose another with --name")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{name}: there are weights of this name; allow overwriting with -y or choose another")
+    weights = load_weights(source)
+    metadata = {"source": source.name, "source_sha256": weights.sha256}
+    save_weights(weights.state, target, metadata=dict(weights.metadata) | metadata)
+    return target
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial, metadata=dict(metadata))
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsError(f"{path}: cannot be written: {error}") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: not a safetensors file, or damaged ({error})") from error
+
+
+def _find_config(state: Mapping[str, Tensor]) -> NetConfig:
+    """The configuration whose network has exactly these tensors."""
+    embed, hidden = state.get("embed_fine.weight"), state.get("head_coarse.4.weight")
+    if embed is None or hidden is None or embed.ndim != 4:
+        raise WeightsError("not the weights of a NeRD-Rain")
+    config = NetConfig(width=embed.shape[0], head_width=hidden.shape[0])
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in NerdRain(config).state_dict().items()}
+    if shapes.keys() != state.keys():
+        raise WeightsError(f"not the weights of a NeRD-Rain: {len(shapes.keys() ^ state.keys())} names differ")
+    for name, tensor in state.items():
+        if tensor.shape != shapes[name]:
+            raise WeightsError(f"{name}: shape {tuple(tensor.shape)}, expected {tuple(shapes[name])}")
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{name}: holds values that are not finite")
+    return config
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,97 @@
+"""The program: a video is read, derained and written by overlapping threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nerdrain_rt.backends import precision_name
+from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.errors import MediaError
+from nerdrain_rt.frame import Frame
+from nerdrain_rt.media.reader import VideoReader
+from nerdrain_rt.media.report import StreamReport
+from nerdrain_rt.media.writer import OutputSettings, VideoWriter
+from nerdrain_rt.stages import Prefetch
+
+
+@dataclass(frozen=True, slots=True)
+class VideoReport:
+    """What was done to one file."""
+
+    input: str
+    output: str
+    frames_in: int
+    frames_out: int
+    seconds: float
+    device: str
+    backend: str
+    precision: str
+    streams: tuple[StreamReport, ...]
+    warnings: tuple[str, ...]
+    is_damaged: bool
+    """Part of the source could not be decoded; what could be is in the output."""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of wall time, start to finish."""
+        return self.frames_out / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A frame is written; the last one of a video comes again with the report, when the file is complete."""
+
+    frame_index: int
+    frame_count: int | None
+    frame: Frame
+    report: VideoReport | None = None
+
+
+def derain_video(
+    source: str | Path,
+    target: str | Path,
+    derainer: Derainer,
+    *,
+    output: OutputSettings | None = None,
+    start: float | None = None,
+    end: float | None = None,
+) -> Generator[Progress]:
+    """Derain `source` from `start` to `end` (seconds) into `target`; to cancel, leave the loop or close the generator.
+
+    Raises UsageError before anything is written, MediaError or BackendError later; then, and when cancelled,
+    nothing is left under the target's name.
+    """
+    started = time.monotonic()
+    known_warnings = len(derainer.warnings)
+    with (
+        VideoReader(source, start=start, end=end) as reader,
+        Prefetch(reader) as rainy,
+        Prefetch(derainer.derain(rainy)) as clean,
+        VideoWriter(target, like=reader, settings=output) as writer,
+    ):
+        for index, frame in enumerate(clean, 1):
+            writer.write(frame)
+            yield Progress(index, reader.info.frame_count, frame)
+        if reader.frames_read != writer.frames_written:
+            raise MediaError(f"{target}: {writer.frames_written} frames of {reader.frames_read} came out")
+    yield Progress(
+        index,
+        index,
+        frame,
+        VideoReport(
+            input=str(source),
+            output=str(target),
+            frames_in=reader.frames_read,
+            frames_out=writer.frames_written,
+            seconds=time.monotonic() - started,
+            device=str(derainer.backend.device),
+            backend=derainer.backend.name,
+            precision=precision_name(derainer.backend.dtype),
+            streams=writer.report,
+            warnings=(*reader.warnings, *writer.warnings, *derainer.warnings[known_warnings:]),
+            is_damaged=reader.is_damaged,
+        ),
+    )
