@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import av
+from av.container.core import Flags
 from av.stream import Disposition
 
 from nerdrain_rt.errors import MediaError, UsageError
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MICROSECONDS = 1_000_000
-SEEK_LEADS_SECONDS = (0, 10, 1_000_000)
-"""How far before the wanted start to seek, tried in turn until a picture at or before it is found."""
+SEEK_LEADS_SECONDS = (0, 1, 10)
+"""How far before the wanted start to seek, tried in turn until a picture before it is found."""
 READ_ERRORS_IN_A_ROW = 10
 """A demuxer that fails this often without a packet between is at its end."""
 EARLY_END_SECONDS = 1.0
@@ -55,8 +56,8 @@ class VideoReader:
         if end is not None and end <= (start or 0):
             raise UsageError(f"end is {end:g} s; it must be after the start at {start or 0:g} s")
         self.source = str(source)
-        self.start = start or None
-        self.end = end
+        self.start = Fraction(start).limit_denominator(MICROSECONDS) if start else None
+        self.end = Fraction(end).limit_denominator(MICROSECONDS) if end is not None else None
         self.frames_read = 0
         self._first: av.VideoFrame | None = None
         self._faults: dict[str, int] = {}
@@ -64,9 +65,8 @@ class VideoReader:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._container = open_source(self.source)
+        self._open()
         try:
-            self._stream = find_video_stream(self._container, self.source)
             self._begin()
         except BaseException:
             self._container.close()
@@ -110,12 +110,20 @@ class VideoReader:
                 picture = next(self._pictures, None)
         self._check_end(last_pts)
 
+    def _open(self) -> None:
+        self._container = open_source(self.source)
+        self._container.flags &= ~cast(int, Flags.gen_pts.value)  # guesses wrong for B-frames in AVI; decoders do not
+        try:
+            self._stream = find_video_stream(self._container, self.source)
+        except BaseException:
+            self._container.close()
+            raise
+        self._stream.codec_context.thread_type = "AUTO"
+
     def _begin(self) -> None:
-        stream = self._stream
-        self.stream_index = stream.index
-        self.time_base = stream.time_base or Fraction(1, MICROSECONDS)
+        self.stream_index = self._stream.index
+        self.time_base = self._stream.time_base or Fraction(1, MICROSECONDS)
         self._container_start = self._container.start_time or 0
-        stream.codec_context.thread_type = "AUTO"
         first = self._find_first()
         if first is None:
             raise MediaError(f"{self.source}: {self._why_nothing()}")
@@ -127,27 +135,30 @@ class VideoReader:
 
     def _find_first(self) -> av.VideoFrame | None:
         """Begin decoding so that the next picture is the first wanted one; None where there is none."""
+        self._pictures = self._decode()
         if self.start is None:
-            self._pictures = self._decode()
             return next(self._pictures, None)
-        wanted = self.container_start + Fraction(self.start)
+        wanted = self.container_start + self.start
         for lead in SEEK_LEADS_SECONDS:
             try:
                 self._container.seek(int((wanted - lead) * MICROSECONDS))
             except av.FFmpegError:
                 continue
             self._pictures = self._decode()
-            is_reached = wanted - lead < self.container_start
-            for picture in self._pictures:
-                time = (picture.pts or 0) * self.time_base
-                is_reached = is_reached or time <= wanted
-                if time >= wanted:
-                    break
-            else:
-                continue
-            if is_reached:
+            earlier, picture = self._skip_to(wanted)
+            if picture is not None and earlier:
                 return picture
-        return None
+        self._container.close()
+        self._open()
+        self._pictures = self._decode()
+        return self._skip_to(wanted)[1]
+
+    def _skip_to(self, wanted: Fraction) -> tuple[int, av.VideoFrame | None]:
+        """How many pictures were passed over, and the first one that is not before `wanted`."""
+        for passed, picture in enumerate(self._pictures):
+            if (decoder_time(picture) or 0) * self.time_base >= wanted:
+                return passed, picture
+        return 0, None
 
     def _decode(self) -> Generator[av.VideoFrame]:
         """Every picture that can be decoded from here; what cannot is counted as damage."""
@@ -168,12 +179,13 @@ class VideoReader:
                 yield picture
 
     def _repaired_pts(self, picture: av.VideoFrame, last_pts: int | None) -> int:
-        pts = picture.pts if picture.pts is not None else picture.dts
+        pts = decoder_time(picture)
         if last_pts is None:
             return pts or 0
         if pts is not None and pts > last_pts:
             return pts
-        self._note_fault("wrong timestamps: missing or not growing, repaired")
+        if pts is not None:
+            self._note_fault("wrong timestamps: a picture is not later than the one before; repaired")
         rate = self._stream.average_rate or self._stream.guessed_rate
         duration = picture.duration or (round(1 / (rate * self.time_base)) if rate else 1)
         is_near = pts is not None and last_pts - pts < duration
@@ -224,7 +236,7 @@ class VideoReader:
         frame_count: int | None = stream.frames or None
         is_trimmed = self.start is not None or self.end is not None
         if duration is not None and is_trimmed:
-            duration = max(0.0, min(duration, self.end or duration) - (self.start or 0))
+            duration = max(0.0, min(duration, float(self.end or duration)) - float(self.start or 0))
         if duration is not None and rate and (is_trimmed or frame_count is None):
             frame_count = round(duration * rate)
         return VideoInfo(
@@ -242,7 +254,7 @@ class VideoReader:
         if self._is_encrypted:
             return "the video is encrypted; decrypt it first"
         if self.start is not None and not self._damages:
-            return f"no picture at or after {self.start:g} s"
+            return f"no picture at or after {float(self.start):g} s"
         return "no picture could be decoded" + "".join(f"; {text}" for text in list(self._damages)[:1])
 
     def _note_damage(self, text: str) -> None:
@@ -300,6 +312,11 @@ def read_packets(
             note_damage(f"the file could not be read: {explain(error)}")
         else:
             return
+
+
+def decoder_time(picture: av.VideoFrame) -> int | None:
+    """The picture's time in units of its stream; formats without presentation times have the decoding time only."""
+    return picture.pts if picture.pts is not None else picture.dts
 
 
 def plain_format(pixel_format: VideoFormat) -> str:

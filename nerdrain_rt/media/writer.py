@@ -82,7 +82,7 @@ class VideoWriter:
         self._passthrough = Passthrough(
             like.source,
             origin=self._origin,
-            end=None if like.end is None else like.container_start + Fraction(like.end),
+            end=None if like.end is None else like.container_start + like.end,
         )
         try:
             self._open()
