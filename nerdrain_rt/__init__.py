@@ -1,10 +1,14 @@
 """A real-time derainer for video files and cameras."""
 
+from importlib.metadata import version
+
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, CameraError, DerainError, MediaError, UsageError, WeightsError
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import load_weights
 from nerdrain_rt.pipeline import Progress, VideoReport, derain_video
+
+__version__ = version("nerdrain-rt")
 
 __all__ = [
     "BackendError",

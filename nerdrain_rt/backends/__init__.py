@@ -66,6 +66,13 @@ def why_device_is_missing(device: torch.device) -> str | None:
     return None if device.type == "cpu" else "not a device this program runs on"
 
 
+def why_backend_is_missing(name: str) -> str | None:
+    """Why a backend cannot run here; None where it can. Raises BackendError for a name that is none."""
+    if name not in NAMES:
+        raise BackendError(f"{name}: no such backend; there are {', '.join(NAMES)}")
+    return None
+
+
 def load_backend(weights: Weights, name: str = "auto", *, device: str = "auto", precision: str = "auto") -> Backend:
     """The network of `weights` made ready on a device.
 
@@ -73,8 +80,8 @@ def load_backend(weights: Weights, name: str = "auto", *, device: str = "auto", 
     """
     from nerdrain_rt.backends.eager import EagerBackend
 
-    if name not in ("auto", *NAMES):
-        raise BackendError(f"{name}: no such backend; there are {', '.join(NAMES)}")
+    if name != "auto" and (reason := why_backend_is_missing(name)):
+        raise BackendError(f"{name}: {reason}")
     if precision not in ("auto", *PRECISIONS):
         raise BackendError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
     return EagerBackend(weights.build(), find_device(device), PRECISIONS.get(precision))

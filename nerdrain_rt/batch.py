@@ -1,0 +1,95 @@
+"""From what a person names (files, folders, patterns, a target) to pairs of one input and one output."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nerdrain_rt.errors import UsageError
+
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv",
+    ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})  # fmt: skip
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MARK = "_derained"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to derain and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+def plan_jobs(
+    inputs: Sequence[str], output: str | None, suffixes: Collection[str], *, is_recursive: bool = False
+) -> list[Job]:
+    """The jobs that `inputs` ask for: in folders, files of these suffixes that are not results of this program.
+
+    `output` is a file for a single input; a folder where it is one, ends in "/" or has to take several;
+    None puts each result beside its input as `<stem>_derained<suffix>`. Subfolders are kept.
+    Raises UsageError where nothing is found or two results would have one name.
+    """
+    found = list(_find_sources(inputs, suffixes, is_recursive))
+    is_single_file = len(found) == 1 and not Path(inputs[0]).is_dir()
+    folder = None if output is None or (is_single_file and not _is_folder(output)) else Path(output)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; several inputs need a folder")
+    jobs = [Job(source, _target(source, base, output, folder)) for source, base in found]
+    first: dict[Path, Path] = {}
+    for job in jobs:
+        other = first.setdefault(job.target, job.source)
+        if other != job.source:
+            raise UsageError(f"{other} and {job.source} would both become {job.target}")
+    if folder is not None:
+        for parent in {job.target.parent for job in jobs}:
+            _make_folder(parent)
+    return list({job.source: job for job in jobs}.values())
+
+
+def _find_sources(
+    inputs: Sequence[str], suffixes: Collection[str], is_recursive: bool
+) -> Iterator[tuple[Path, Path | None]]:
+    """Each source, with the folder it was found in where a folder was named."""
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            pattern = "**/*" if is_recursive else "*"
+            below = [file for file in sorted(path.glob(pattern)) if _is_wanted(file, suffixes)]
+            if not below:
+                raise UsageError(f"{path}: no files to derain in this folder; it takes {', '.join(sorted(suffixes))}")
+            yield from ((file, path) for file in below)
+        elif not path.exists() and glob.has_magic(text):
+            names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+            matches = [Path(name) for name in names if Path(name).is_file()]
+            if not matches:
+                raise UsageError(f"{text}: matches no file")
+            yield from ((match, None) for match in matches)
+        else:
+            yield path, None
+
+
+def _is_wanted(path: Path, suffixes: Collection[str]) -> bool:
+    is_ours = path.stem.endswith(MARK) or path.name.startswith(".")
+    return path.suffix.lower() in suffixes and not is_ours and path.is_file()
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", "\\")) or Path(output).is_dir()
+
+
+def _target(source: Path, base: Path | None, output: str | None, folder: Path | None) -> Path:
+    if folder is not None:
+        return folder / (source.relative_to(base) if base else source.name)
+    return source.with_stem(source.stem + MARK) if output is None else Path(output)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: the folder cannot be made: {error.strerror}") from None

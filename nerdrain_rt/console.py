@@ -1,0 +1,118 @@
+"""What a person sees on the terminal: progress while it works, and what became of each stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from nerdrain_rt.media.report import StreamReport
+from nerdrain_rt.pipeline import Progress, VideoReport
+
+LINE_SECONDS = 10
+"""Between lines of progress where there is no terminal to draw a bar on."""
+ACTIONS = {"derained": "derained", "copied": "kept", "reencoded": "re-encoded", "dropped": "lost"}
+
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def error(message: object) -> None:
+    """One line in red on stderr."""
+    stderr.print(f"[red]error:[/] {escape(str(message))}")
+
+
+def warn(message: object) -> None:
+    """One line in yellow on stderr."""
+    stderr.print(f"[yellow]warning:[/] {escape(str(message))}")
+
+
+def note(message: str) -> None:
+    """One line on stderr."""
+    stderr.print(escape(message))
+
+
+def log_handler() -> RichHandler:
+    """Log records as lines on stderr."""
+    return RichHandler(console=stderr, show_path=False)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One object, one line, on stdout."""
+    stdout.print(json.dumps(content, ensure_ascii=False), markup=False)
+
+
+def follow(progress: Iterable[Progress], name: str, *, is_quiet: bool) -> VideoReport:
+    """Show the progress until it ends; a bar on a terminal, else a line now and then. Returns the report."""
+    shown = progress if is_quiet else _with_bar(progress, name) if stderr.is_terminal else _with_lines(progress, name)
+    report: VideoReport | None = None
+    for step in shown:
+        report = step.report
+    assert report is not None
+    return report
+
+
+def _with_bar(progress: Iterable[Progress], name: str) -> Iterator[Progress]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]:.2f} fps"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task(name, total=None, fps=0.0)
+        started = time.monotonic()
+        for step in progress:
+            fps = step.frame_index / (time.monotonic() - started)
+            bar.update(task, completed=step.frame_index, total=step.frame_count, fps=fps)
+            yield step
+
+
+def _with_lines(progress: Iterable[Progress], name: str) -> Iterator[Progress]:
+    started = last = time.monotonic()
+    for step in progress:
+        now = time.monotonic()
+        if step.report is None and now - last >= LINE_SECONDS:
+            last, fps = now, step.frame_index / (now - started)
+            total, left = "", ""
+            if step.frame_count:
+                total = f" of {step.frame_count}"
+                left = f", {max(0, step.frame_count - step.frame_index) / fps:.0f} s left"
+            note(f"{name}: frame {step.frame_index}{total}, {fps:.2f} fps{left}")
+        yield step
+
+
+def print_report(report: VideoReport) -> None:
+    """Two or more lines on stderr: the result, the streams, the warnings."""
+    stderr.print(
+        f"[green]{escape(report.output)}[/]: {report.frames_out} frames in {report.seconds:.1f} s"
+        f" ({report.fps:.2f} fps, {report.device}, {report.backend}, {report.precision})"
+    )
+    for stream in report.streams:
+        note(f"  {describe_stream(stream)}")
+    for message in report.warnings:
+        warn(message)
+
+
+def describe_stream(stream: StreamReport) -> str:
+    """One stream's fate in words."""
+    reason = f": {stream.reason}" if stream.reason else ""
+    return f"stream {stream.index} {stream.type} ({stream.codec}) {ACTIONS[stream.action]}{reason}"
+
+
+def report_json(report: VideoReport) -> dict[str, Any]:
+    """The report as the command line's `--json` gives it."""
+    content = dataclasses.asdict(report)
+    content["fps"] = round(report.fps, 3)
+    content["seconds"] = round(report.seconds, 3)
+    return content
