@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
@@ -88,20 +88,30 @@ def choose_encoding(
     Raises `UsageError` for a codec or option that does not exist or does not fit the container.
     """
     names = [_checked(codec, container_format)] if codec else list(_candidates(material, container_format))
-    tries = [attempt for name in names for attempt in _attempts(name, material, codec_options)]
-    failure = f"no encoder here makes video that {container_format} can hold"
+    tries = [attempt for name in names for attempt in _attempts(name, material)]
+    fault = f"no encoder here makes video that {container_format} can hold"
     for attempt in sorted(tries, key=lambda attempt: attempt.warning is not None):
         try:
-            unused = _try_out(attempt, material, container_format)
+            _try_out(attempt, material, container_format)
         except (av.FFmpegError, ValueError) as error:
-            if codec or codec_options:
-                failure = f"{attempt.codec} in {container_format} does not start: {explain(error)}"
-            continue
-        if unknown := sorted(unused & set(codec_options)):
-            raise UsageError(f"codec option {unknown[0]!r} is unknown to {attempt.codec}")
-        return attempt
-    given = ", ".join(f"{key}={value}" for key, value in codec_options.items())
-    raise UsageError(failure + (f" (with {given})" if given else ""))
+            fault = f"{attempt.codec} in {container_format} does not start: {explain(error)}" if codec else fault
+        else:
+            return _with_options(attempt, material, container_format, codec_options)
+    raise UsageError(fault)
+
+
+def _with_options(
+    encoding: VideoEncoding, material: Material, container_format: str, codec_options: Mapping[str, str]
+) -> VideoEncoding:
+    chosen = replace(encoding, options=_options(encoding.codec, material, codec_options))
+    try:
+        unused = _try_out(chosen, material, container_format)
+    except (av.FFmpegError, ValueError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in codec_options.items())
+        raise UsageError(f"{encoding.codec} does not start with {given}: {explain(error)}") from error
+    if unknown := sorted(unused & set(codec_options)):
+        raise UsageError(f"codec option {unknown[0]!r} is unknown to {encoding.codec}")
+    return chosen
 
 
 def _try_out(encoding: VideoEncoding, material: Material, container_format: str) -> set[str]:
@@ -181,9 +191,9 @@ def _encoder(name: str) -> Codec | None:
     return codec if codec.type == "video" else None
 
 
-def _attempts(codec: str, material: Material, codec_options: Mapping[str, str]) -> Iterator[VideoEncoding]:
+def _attempts(codec: str, material: Material) -> Iterator[VideoEncoding]:
     """Encodings to try with this codec, best first."""
-    options = _options(codec, material, codec_options)
+    options = _options(codec, material, {})
     time_bases = [1 / material.frame_rate]
     if material.is_rate_variable:
         time_bases = [material.time_base, Fraction(1, 60_000), *time_bases]  # MPEG-4 and MPEG-2 know none so fine

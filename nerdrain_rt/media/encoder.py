@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FULL_RANGE = 2
 UNKNOWN_LEVEL = -99
+ASPECT_IN_BITSTREAM = {"libx264", "libx265", "mpeg4", "mpeg2video", "ffv1"}
+"""Outside MP4 the others rely on a field of the container's stream that PyAV does not let us set."""
 NO_TAG = "\0\0\0\0"
 
 
@@ -79,8 +81,11 @@ class VideoEncoder:
         context.field_order = source.codec_context.field_order
         if context.name == "libx265" and container_format in ISO_FORMATS:
             context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default
-        if source.sample_aspect_ratio:
-            context.sample_aspect_ratio = source.sample_aspect_ratio
+        aspect = source.sample_aspect_ratio
+        if aspect:
+            context.sample_aspect_ratio = aspect
+            if aspect != 1 and container_format not in ISO_FORMATS and context.name not in ASPECT_IN_BITSTREAM:
+                self.warnings.append(f"the sample aspect ratio {aspect} is lost: {context.name} cannot say it")
         if tags.display_matrix:
             self._stream.set_display_matrix(tags.display_matrix)
 
@@ -98,7 +103,7 @@ class VideoEncoder:
         pts = round(exact)
         if self._last_pts is not None and pts <= self._last_pts:
             pts = self._last_pts + 1
-        if abs(pts - exact) > Fraction(3, 5) and not any("rounded" in text for text in self.warnings):
+        if abs(pts - exact) > Fraction(1, 10) and not any("rounded" in text for text in self.warnings):
             self.warnings.append("the container or codec knows a constant frame rate only; times are rounded to it")
         self._last_pts = pts
         return pts
