@@ -100,15 +100,20 @@ class Derainer:
 
     def _without_overflow(self, rainy: Tensor) -> Tensor:
         """The backend's residual, in tiles where memory asks for it, in smaller ones where it ran out."""
+        known = self._tile
         while True:
             tile = self._tile_size(rainy)
             try:
-                return self._run(rainy, tile)
+                residual = self._run(rainy, tile)
             except (torch.OutOfMemoryError, MemoryError) as error:
-                smaller = max(tile) // 2
-                if smaller < SMALLEST_TILE:
-                    raise BackendError(f"{self.backend.device}: out of memory even with small tiles") from error
-                self._use_tile(smaller, "out of memory")
+                if max(tile) // 2 < SMALLEST_TILE:
+                    self._tile = known
+                    raise BackendError(f"{self.backend.device}: out of memory even in tiles of {max(tile)}") from error
+                self._tile = max(tile) // 2
+            else:
+                if self._tile != known:
+                    self._warn_of_tiles(rainy, tile)
+                return residual
             if self.backend.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -128,13 +133,13 @@ class Derainer:
             if side == max(height, width):
                 self._fitting.add(rainy.shape)
             else:
-                self._use_tile(side, f"a {width}x{height} frame does not fit into the memory")
+                self._tile = side
         side = _round_up(self._tile or max(height, width), self.backend.multiple_of)
         return min(height, side), min(width, side)
 
-    def _use_tile(self, side: int, reason: str) -> None:
-        self._tile = _round_up(side, self.backend.multiple_of)
-        warning = f"{reason}; working in tiles of {self._tile}"
+    def _warn_of_tiles(self, rainy: Tensor, tile: tuple[int, int]) -> None:
+        height, width = rainy.shape[-2:]
+        warning = f"{self.backend.device}: no memory for {width}x{height} at once; working in tiles of {max(tile)}"
         self.warnings.append(warning)
         _log.warning(warning)
 

@@ -68,9 +68,9 @@ def derain_video(
     known_warnings = len(derainer.warnings)
     with (
         VideoReader(source, start=start, end=end) as reader,
+        VideoWriter(target, like=reader, settings=output) as writer,
         Prefetch(reader) as rainy,
         Prefetch(derainer.derain(rainy)) as clean,
-        VideoWriter(target, like=reader, settings=output) as writer,
     ):
         for index, frame in enumerate(clean, 1):
             writer.write(frame)

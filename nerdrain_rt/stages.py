@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 class Prefetch(Generic[Item]):
-    """Iterate `source` in a thread, at most `depth` finished items ahead; lossless and in order.
+    """Iterate `source` in a thread; lossless, in order, and never ahead by more than `depth` items and the one at hand.
 
     An error of the source is raised from the loop over this stage as itself, after the items
     before it. Leaving the `with` block stops the thread, closes a generator source in it, and
@@ -41,8 +41,7 @@ class Prefetch(Generic[Item]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        is_interrupt = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self._thread.join(self._interrupt_seconds if is_interrupt else None)
+        self._thread.join(self._interrupt_seconds if _is_interrupt(error) else None)
 
     def stop(self) -> None:
         """Ask the thread to end after the item it is working on, and end every wait on this stage."""
@@ -67,8 +66,9 @@ class Prefetch(Generic[Item]):
 
     def _run(self) -> None:
         error: BaseException | None = None
-        iterator = iter(self._source)
+        iterator: Iterator[Item] | None = None
         try:
+            iterator = iter(self._source)
             for item in iterator:
                 if not self._put(item):
                     break
@@ -93,3 +93,10 @@ class Prefetch(Generic[Item]):
             self._items.append(item)
             self._changed.notify_all()
             return True
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether this is Ctrl-C, or the closing of a generator on its account."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, GeneratorExit) and isinstance(error.__context__, KeyboardInterrupt)
+    )
