@@ -197,14 +197,15 @@ def samples(frame: av.VideoFrame, pixel_format: str) -> bytes:
     if frame.format.name != pixel_format:
         ranges = {"src_color_range": 2, "dst_color_range": 2} if pixel_format.startswith("yuvj") else {}
         frame = frame.reformat(format=pixel_format, **ranges)
-    return b"".join(_rows(frame, plane) for plane in frame.planes)
+    return b"".join(_rows(frame, index) for index in range(len(frame.planes)))
 
 
-def _rows(frame: av.VideoFrame, plane: av.video.plane.VideoPlane) -> bytes:
-    """The plane without what pads its rows; a row may hold several components."""
-    components = [c for c in frame.format.components if c.plane == plane.index]
-    bits = sum(8 * -(-c.bits // 8) * (c.width if c.is_chroma else frame.width) for c in components)
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : bits // 8].tobytes()
+def _rows(frame: av.VideoFrame, index: int) -> bytes:
+    """A plane without what pads its rows; a row may hold several components."""
+    plane = frame.planes[index]
+    components = [component for component in frame.format.components if component.plane == index]
+    size = sum(-(-component.bits // 8) * component.width for component in components)
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, :size].tobytes()
 
 
 def all_samples(path: Path, pixel_format: str) -> list[bytes]:
