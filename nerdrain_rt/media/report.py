@@ -29,10 +29,12 @@ class StreamReport:
 
 
 def codec_name(stream: Stream) -> str:
-    """FFmpeg's name of the stream's codec, or "unknown"; PyAV knows it only where a decoder or descriptor exists."""
+    """FFmpeg's name of the codec, an attachment's MIME type, "unknown" where FFmpeg has neither."""
+    if stream.type == "attachment":
+        return stream.metadata.get("mimetype", "unknown")
     codec = getattr(stream.codec_context, "codec", None)
     name: str | None = codec.canonical_name if codec else getattr(stream, "name", None)
-    return name if name and stream.type != "attachment" else "unknown"
+    return name or "unknown"
 
 
 def explain(error: BaseException) -> str:

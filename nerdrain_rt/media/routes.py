@@ -57,7 +57,8 @@ def makers(stream: Stream, target: OutputContainer) -> Iterator[Maker]:
         for codec in dict.fromkeys((target.default_subtitle_codec, "subrip", "webvtt", "mov_text", "ass")):
             yield partial(TextSubtitles, source=stream, codec=codec)
     if isinstance(stream, AudioStream) and stream.codec_context is not None:
-        for layout in dict.fromkeys((stream.codec_context.layout.name, "stereo")):
+        own = stream.codec_context.layout.name
+        for layout in dict.fromkeys((own, own.removesuffix("(side)"), "stereo")):
             yield partial(ReencodedAudio, source=stream, codec=target.default_audio_codec, layout=layout)
 
 

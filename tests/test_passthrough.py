@@ -1,0 +1,259 @@
+"""Everything that is not the derained video: kept, re-encoded where it must be, or reported lost."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from av.stream import Disposition
+
+from nerdrain_rt.media import OutputSettings, StreamReport, VideoReader, VideoWriter
+from nerdrain_rt.media.passthrough import later_timecode
+from tests import clips
+
+FAST = {"preset": "ultrafast"}
+
+
+def copy(source: Path, target: Path, *, start: float | None = None, end: float | None = None, **settings: object):
+    """Source to target without deraining; the writer, for its report."""
+    settings.setdefault("codec_options", FAST if target.suffix != ".webm" else {})
+    with (
+        VideoReader(source, start=start, end=end) as reader,
+        VideoWriter(target, like=reader, settings=OutputSettings(**settings)) as writer,
+    ):
+        for frame in reader:
+            writer.write(frame)
+    return writer
+
+
+def actions(writer: VideoWriter) -> list[tuple[str, str, str]]:
+    assert [entry.index for entry in writer.report] == list(range(len(writer.report)))
+    return [(entry.type, entry.codec, entry.action) for entry in writer.report]
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.rich_mkv(tmp_path_factory.mktemp("rich") / "rich.mkv")
+
+
+def test_matroska_keeps_everything(rich: Path, tmp_path: Path) -> None:
+    target = tmp_path / "clean.mkv"
+    writer = copy(rich, target)
+    assert actions(writer) == [
+        ("audio", "aac", "copied"),
+        ("video", "h264", "derained"),
+        ("audio", "ac3", "copied"),
+        ("subtitle", "subrip", "copied"),
+        ("attachment", "application/x-truetype-font", "copied"),
+        ("video", "png", "copied"),
+    ]
+    assert not writer.warnings
+    for index in (0, 2, 3, 5):
+        assert clips.packets(target, index) == clips.packets(rich, index)
+    with av.open(str(rich)) as before, av.open(str(target)) as after:
+        assert after.metadata["title"] == "A rainy day"
+        assert after.metadata["AUTHOR"] == "Jörg"
+        assert [c["metadata"]["title"] for c in after.chapters()] == ["Start", "Rest"]
+        assert [(c["start"], c["end"]) for c in after.chapters()] == [(c["start"], c["end"]) for c in before.chapters()]
+        assert [s.disposition for s in after.streams] == [s.disposition for s in before.streams]
+        assert [s.language for s in after.streams] == [s.language for s in before.streams]
+        assert [s.start_time for s in after.streams][:3] == [s.start_time for s in before.streams][:3]
+        assert after.streams[2].metadata["title"] == "Commentary"
+        assert after.streams[4].data == clips.FONT
+        assert after.streams[4].metadata == before.streams[4].metadata
+        assert "libx264" not in str(after.streams[1].metadata)
+
+
+def test_mp4_keeps_what_it_can_and_tells_the_rest(rich: Path, tmp_path: Path) -> None:
+    target = tmp_path / "clean.mp4"
+    writer = copy(rich, target)
+    assert writer.report[3] == StreamReport(3, "subtitle", "subrip", "reencoded", "to mov_text: mp4 cannot hold subrip")
+    assert writer.report[4].action == "dropped"
+    assert writer.report[4].reason == "mp4 cannot hold it"
+    assert writer.report[5] == StreamReport(5, "video", "png", "copied", None)
+    assert any("AUTHOR" in line for line in writer.warnings)
+    assert [data for _, data in clips.packets(target, 0)] == [data for _, data in clips.packets(rich, 0)]
+    with av.open(str(target)) as after:
+        assert after.metadata["title"] == "A rainy day"
+        assert [c["metadata"]["title"] for c in after.chapters()] == ["Start", "Rest"]
+        covers = [s for s in after.streams.video if s.disposition & Disposition.attached_pic]
+        assert [bytes(p) for p in after.demux(covers) if p.size] == [clips.packets(rich, 5)[0][1]]
+        assert after.streams[0].language == "ger"
+    words = [data[2:] for _, data in clips.packets(target, 3) if len(data) > 2]
+    assert words[0].startswith(b"The first words")
+    assert words[1] == b"the second"
+
+
+def test_mp4_chapters_are_not_doubled_in_a_second_pass(rich: Path, tmp_path: Path) -> None:
+    copy(rich, tmp_path / "one.mp4")
+    writer = copy(tmp_path / "one.mp4", tmp_path / "two.mp4")
+    assert ("data", "bin_data", "copied") in actions(writer)
+    with av.open(str(tmp_path / "one.mp4")) as one, av.open(str(tmp_path / "two.mp4")) as two:
+        assert [s.type for s in two.streams] == [s.type for s in one.streams]
+        assert len(two.chapters()) == 2
+
+
+def test_subtitles_go_from_mp4_to_matroska(rich: Path, tmp_path: Path) -> None:
+    copy(rich, tmp_path / "clean.mp4")
+    writer = copy(tmp_path / "clean.mp4", tmp_path / "back.mkv")
+    entry = next(entry for entry in writer.report if entry.type == "subtitle")
+    assert (entry.codec, entry.action) == ("mov_text", "reencoded")
+    with av.open(str(tmp_path / "back.mkv")) as container:
+        index = container.streams.subtitles[0].index
+    times = [seconds for seconds, _ in clips.packets(tmp_path / "back.mkv", index)]
+    assert times == pytest.approx([0.2, 0.95], abs=0.025)
+
+
+def test_webm_gets_its_own_codecs(rich: Path, tmp_path: Path) -> None:
+    writer = copy(rich, tmp_path / "clean.webm")
+    assert [entry.action for entry in writer.report] == [
+        "reencoded", "derained", "reencoded", "reencoded", "dropped", "dropped",
+    ]  # fmt: skip
+    assert writer.report[0].reason == "to libopus: webm cannot hold aac"
+    with av.open(str(tmp_path / "clean.webm")) as container:
+        assert [stream.codec_context.name for stream in container.streams.audio] == ["opus", "opus"]
+        assert [stream.language for stream in container.streams.audio] == ["ger", "fre"]
+        sound = list(container.decode(container.streams.audio[0]))
+        assert sum(frame.samples for frame in sound) / 48000 == pytest.approx(2, abs=0.05)
+
+
+def test_reencoded_surround_sound_keeps_its_channels(tmp_path: Path) -> None:
+    source = clips.with_sound(tmp_path / "clip.mkv", sound="ac3", video_options=("-ac", 6))
+    copy(source, tmp_path / "clean.webm")
+    with av.open(str(tmp_path / "clean.webm")) as container:
+        assert container.streams.audio[0].codec_context.channels == 6
+
+
+@pytest.mark.parametrize(("before", "after"), [(".ts", ".ts"), (".ts", ".mp4"), (".mkv", ".mkv"), (".mkv", ".mp4")])
+def test_offsets_between_streams_are_kept(tmp_path: Path, before: str, after: str) -> None:
+    late = ("-itsoffset", 3) if before == ".mkv" else ()
+    source, target = tmp_path / f"clip{before}", tmp_path / f"clean{after}"
+    plain = clips.with_sound(tmp_path / "plain.mp4")
+    clips.ffmpeg("-i", plain, *late, "-i", plain, "-map", "0:v", "-map", "1:a", "-c", "copy", source)
+    copy(source, target)
+
+    def starts(path: Path) -> list[float]:
+        with av.open(str(path)) as container:
+            return [float(stream.start_time * stream.time_base) for stream in container.streams]
+
+    assert starts(target) == pytest.approx(starts(source), abs=0.002)
+
+
+def test_a_trimmed_file_starts_at_zero_with_everything_shifted(rich: Path, tmp_path: Path) -> None:
+    target = tmp_path / "clean.mkv"
+    writer = copy(rich, target, start=0.6, end=1.5)
+    assert writer.frames_written == 22
+    with av.open(str(target)) as container:
+        first = next(container.decode(container.streams.video[0]))
+        assert first.time == 0
+        chapters = [
+            (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"])) for c in container.chapters()
+        ]
+        assert chapters == [pytest.approx((0, 0.196), abs=0.002), pytest.approx((0.196, 0.896), abs=0.002)]
+    words = clips.packets(target, 3)
+    assert [seconds for seconds, _ in words] == pytest.approx([0, 0.367], abs=0.002)
+    sound = clips.packets(target, 0)
+    originals = [(seconds, data) for seconds, data in clips.packets(rich, 0) if 0.604 <= seconds < 1.5]
+    assert [data for _, data in sound] == [data for _, data in originals]
+    assert [seconds for seconds, _ in sound] == pytest.approx([seconds - 0.604 for seconds, _ in originals], abs=0.002)
+    assert clips.packets(target, 5) == clips.packets(rich, 5)
+
+
+def test_an_end_alone_shifts_nothing(rich: Path, tmp_path: Path) -> None:
+    target = tmp_path / "clean.mkv"
+    copy(rich, target, end=1)
+    with av.open(str(target)) as container:
+        first = next(container.decode(container.streams.video[0]))
+        assert first.time == pytest.approx(0.021)
+    assert [s for s, _ in clips.packets(target, 0)] == [s for s, _ in clips.packets(rich, 0) if s < 1]
+
+
+def gopro() -> Path:
+    path = clips.SHARED / "gopro_walk.mp4"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not beside the repository")
+    return path
+
+
+def test_telemetry_and_timecode_of_a_camera_are_kept(tmp_path: Path) -> None:
+    source, target = gopro(), tmp_path / "clean.mp4"
+    writer = copy(source, target, end=1.5)
+    assert writer.report == (
+        StreamReport(0, "video", "h264", "derained", "encoded by libx264"),
+        StreamReport(1, "audio", "aac", "copied", None),
+        StreamReport(2, "data", "unknown", "copied", "written again from its timecode tag"),
+        StreamReport(3, "data", "bin_data", "copied", None),
+        StreamReport(4, "data", "unknown", "dropped", "mp4 cannot hold it"),
+    )
+    telemetry = clips.packets(target, 2)
+    assert telemetry == clips.packets(source, 3)[: len(telemetry)]
+    assert len(telemetry) == 2
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        assert after.streams[3].metadata["timecode"] == "15:44:35:10"
+        for key in ("creation_time", "location", "firmware"):
+            assert after.metadata[key] == before.metadata[key]
+        for key in ("creation_time", "language"):
+            assert after.streams[0].metadata[key] == before.streams[0].metadata[key]
+
+
+def test_a_trimmed_timecode_moves_on(tmp_path: Path) -> None:
+    target = tmp_path / "clean.mp4"
+    copy(gopro(), target, start=3.3, end=4)
+    with av.open(str(target)) as container:
+        assert container.streams[-1].metadata["timecode"] == "15:44:38:19"
+
+
+@pytest.mark.parametrize(
+    ("timecode", "seconds", "rate", "expected"),
+    [
+        ("00:00:00:00", Fraction(0), Fraction(25), "00:00:00:00"),
+        ("00:00:59:24", Fraction(1, 25), Fraction(25), "00:01:00:00"),
+        ("23:59:59:29", Fraction(1001, 30000), Fraction(30000, 1001), "00:00:00:00"),
+        ("01:00:00;02", Fraction(1), Fraction(30000, 1001), None),
+    ],
+)
+def test_timecodes_count_frames(timecode: str, seconds: Fraction, rate: Fraction, expected: str | None) -> None:
+    assert later_timecode(timecode, seconds, rate) == expected
+
+
+def test_a_second_video_is_copied(tmp_path: Path) -> None:
+    small = clips.video(tmp_path / "small.mp4", size=(48, 64))
+    large = clips.video(tmp_path / "large.mp4", size=(96, 128))
+    source, target = tmp_path / "both.mp4", tmp_path / "clean.mp4"
+    clips.ffmpeg("-i", large, "-i", small, "-map", 0, "-map", 1, "-c", "copy", "-disposition:v:0", "default", source)
+    writer = copy(source, target)
+    assert sorted(entry.action for entry in writer.report) == ["copied", "derained"]
+    copied = next(entry.index for entry in writer.report if entry.action == "copied")
+    assert clips.packets(target, copied) == clips.packets(source, copied)
+
+
+def test_damaged_sound_does_not_stop_the_video(tmp_path: Path) -> None:
+    source = clips.with_sound(tmp_path / "clip.ts", seconds=4)
+    path = clips.damaged(source, tmp_path / "hurt.ts", length=6000)
+    writer = copy(path, tmp_path / "clean.mp4")
+    assert writer.frames_written > 50
+    sound = [seconds for seconds, _ in clips.packets(tmp_path / "clean.mp4", 1)]
+    assert len(sound) > 100
+    assert sound == sorted(sound)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_lies_beside_its_pictures_in_the_file(tmp_path: Path, suffix: str) -> None:
+    source = clips.with_sound(tmp_path / "clip.mp4", seconds=6)
+    copy(source, tmp_path / f"clean{suffix}")
+    with av.open(str(tmp_path / f"clean{suffix}")) as container:
+        packets = [(p.pos, float(p.dts * p.time_base), p.stream.type) for p in container.demux() if p.size]
+    latest = {"video": 0.0, "audio": 0.0}
+    for _, seconds, kind in sorted(packets):
+        latest[kind] = seconds
+        assert abs(latest["video"] - latest["audio"]) < 1.5
+
+
+def test_mp4_tags_without_a_place_are_kept_as_keys(tmp_path: Path) -> None:
+    source = clips.video(tmp_path / "clip.mkv", metadata={"camera": "front", "title": "Rain"}, frames=3)
+    copy(source, tmp_path / "clean.mp4")
+    with av.open(str(tmp_path / "clean.mp4")) as container:
+        assert {key.lower(): value for key, value in container.metadata.items()}["camera"] == "front"
+        assert container.metadata["title"] == "Rain"
