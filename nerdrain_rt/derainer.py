@@ -125,17 +125,22 @@ class Derainer:
     def _tile_size(self, rainy: Tensor) -> tuple[int, int]:
         """(height, width) of the tiles for these images; the whole size where none are needed."""
         height, width = rainy.shape[-2:]
+        whole = max(height, width)
+
+        def tile(side: int) -> tuple[int, int]:
+            side = _round_up(side, self.backend.multiple_of)
+            return min(height, side), min(width, side)
+
         if self._tile is None and rainy.shape not in self._fitting:
             free = MEMORY_SHARE * free_memory(self.backend.device) / len(rainy)
-            side = max(height, width)
-            while side > SMALLEST_TILE and self.backend.bytes_for((min(height, side), min(width, side))) > free:
+            side = whole
+            while side > SMALLEST_TILE and self.backend.bytes_for(tile(side)) > free:
                 side = side * 3 // 4
-            if side == max(height, width):
+            if side == whole:
                 self._fitting.add(rainy.shape)
             else:
                 self._tile = side
-        side = _round_up(self._tile or max(height, width), self.backend.multiple_of)
-        return min(height, side), min(width, side)
+        return tile(self._tile or whole)
 
     def _warn_of_tiles(self, rainy: Tensor, tile: tuple[int, int]) -> None:
         height, width = rainy.shape[-2:]

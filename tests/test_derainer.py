@@ -1,0 +1,264 @@
+"""Frames through the derainer: what the backend sees, and what comes of its residual."""
+
+import logging
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nerdrain_rt import derainer as derainer_module
+from nerdrain_rt.derainer import Derainer, DerainSettings
+from nerdrain_rt.errors import BackendError, UsageError
+from nerdrain_rt.frame import Frame
+from tests import clips
+from tests.fakes import FakeBackend
+
+FORMATS = ("yuv420p", "yuv422p10le", "yuv444p", "yuv444p16le", "nv12", "gray", "gray16le", "rgb24")
+ODD_SIZES = ((17, 33), (2, 2), (1, 40), (40, 1), (1, 1), (96, 54), (15, 16))
+
+
+def make_frame(size: tuple[int, int] = (48, 64), pixel_format: str = "yuv420p", *, index: int = 0) -> Frame:
+    return Frame(clips.picture(index, size, pixel_format), index, Fraction(1, 25))
+
+
+def darker(rainy: Tensor) -> Tensor:
+    """A residual that depends on each pixel alone."""
+    return -0.25 * rainy
+
+
+def samples(frame: Frame) -> np.ndarray:
+    return frame.picture.to_ndarray().copy()
+
+
+class CrampedBackend(FakeBackend):
+    """Runs out of memory above `limit` pixels."""
+
+    def __init__(self, limit: int, *, error: type[Exception] = torch.OutOfMemoryError) -> None:
+        super().__init__(darker)
+        self.limit = limit
+        self.error = error
+
+    def __call__(self, rainy: Tensor) -> Tensor:
+        if rainy.shape[-2] * rainy.shape[-1] > self.limit:
+            raise self.error("tried to allocate too much")
+        return super().__call__(rainy)
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_strength_zero_changes_nothing_and_runs_nothing(pixel_format):
+    backend = FakeBackend(torch.ones_like)
+    frame = make_frame(pixel_format=pixel_format)
+    before = samples(frame)
+    [clean] = Derainer(DerainSettings(strength=0), backend=backend).derain([frame])
+    assert clean is frame
+    assert np.array_equal(samples(clean), before)
+    assert backend.shapes == []
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_a_residual_of_zero_leaves_every_sample(pixel_format):
+    backend = FakeBackend()
+    frame = make_frame(pixel_format=pixel_format)
+    before = samples(frame)
+    [clean] = Derainer(backend=backend).derain([frame])
+    assert np.array_equal(samples(clean), before)
+    assert backend.shapes == [(1, 3, 48, 64)]
+
+
+def test_the_residual_is_added_to_the_picture():
+    frame = make_frame(pixel_format="rgb24")
+    before = samples(frame).astype(float)
+    list(Derainer(backend=FakeBackend(darker)).derain([frame]))
+    assert np.abs(samples(frame) - 0.75 * before).max() <= 0.51
+
+
+def test_strength_is_the_share_of_the_residual():
+    rainy = torch.rand(1, 3, 32, 32)
+    residual = Derainer(DerainSettings(strength=0.5), backend=FakeBackend(darker)).residual(rainy)
+    torch.testing.assert_close(residual, -0.125 * rainy)
+
+
+def test_ten_bits_keep_their_depth():
+    frame = make_frame(pixel_format="yuv420p10le")
+    before = samples(frame).astype(int)
+    list(Derainer(backend=FakeBackend(lambda rainy: torch.full_like(rainy, -1 / 876))).derain([frame]))
+    luma, before = samples(frame)[:48].astype(int), before[:48]
+    assert frame.picture.format.name == "yuv420p10le"
+    assert ((before - luma)[before > 100] == 1).mean() > 0.9  # one code of 1023, which 8 bits do not have
+
+
+def test_frames_keep_their_times_and_order():
+    frames = [make_frame(index=index) for index in range(5)]
+    clean = list(Derainer(backend=FakeBackend(darker)).derain(frames))
+    assert [frame.pts for frame in clean] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", ODD_SIZES, ids=str)
+def test_any_size_is_padded_for_the_backend_and_cut_again(size):
+    backend = FakeBackend(darker)
+    rainy = torch.rand(1, 3, *size)
+    torch.testing.assert_close(Derainer(backend=backend).residual(rainy), -0.25 * rainy)
+    assert backend.shapes == [(1, 3, *(-(-side // 16) * 16 for side in size))]
+
+
+@pytest.mark.parametrize("size", ODD_SIZES, ids=str)
+def test_frames_of_any_size_are_derained(size):
+    frame = make_frame(size, "rgb24")
+    before = samples(frame).astype(float)
+    list(Derainer(backend=FakeBackend(darker)).derain([frame]))
+    assert np.abs(samples(frame) - 0.75 * before).max() <= 0.51
+
+
+def test_padding_is_a_reflection():
+    seen = []
+    backend = FakeBackend(lambda rainy: seen.append(rainy) or torch.zeros_like(rainy))
+    rainy = torch.rand(1, 3, 12, 27)
+    Derainer(backend=backend).residual(rainy)
+    torch.testing.assert_close(seen[0], torch.nn.functional.pad(rainy, (0, 5, 0, 4), mode="reflect"))
+
+
+def test_padding_of_a_strip_repeats_the_reflection():
+    seen = []
+    backend = FakeBackend(lambda rainy: seen.append(rainy) or torch.zeros_like(rainy))
+    Derainer(backend=backend).residual(torch.tensor([1.0, 2.0, 3.0]).expand(1, 3, 1, 3))
+    assert seen[0][0, 0, 5].tolist() == 4 * [1, 2, 3, 2]
+
+
+@pytest.mark.parametrize("size", [(100, 170), (170, 100), (64, 300), (20, 300), (128, 128)])
+def test_tiles_give_what_the_whole_frame_gives(size):
+    backend = FakeBackend(darker)
+    rainy = torch.rand(2, 3, *size)
+    residual = Derainer(DerainSettings(tile=64), backend=backend).residual(rainy)
+    torch.testing.assert_close(residual, -0.25 * rainy)
+    assert len(backend.shapes) > 1
+    assert {shape[:2] for shape in backend.shapes} == {(2, 3)}
+    assert max(max(shape[2:]) for shape in backend.shapes) == 64
+
+
+def test_tiles_grow_to_what_the_backend_takes():
+    backend = FakeBackend()
+    Derainer(DerainSettings(tile=100), backend=backend).residual(torch.rand(1, 3, 300, 300))
+    assert set(backend.shapes) == {(1, 3, 112, 112)}
+
+
+def test_tile_zero_takes_whole_frames_whatever_the_memory(monkeypatch):
+    monkeypatch.setattr(derainer_module, "free_memory", lambda device: 0)
+    backend = FakeBackend()
+    Derainer(DerainSettings(tile=0), backend=backend).residual(torch.rand(1, 3, 300, 200))
+    assert backend.shapes == [(1, 3, 304, 208)]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+@pytest.mark.parametrize("tile", [None, 0, 256])
+def test_out_of_memory_falls_back_to_tiles_with_one_warning(error, tile, caplog):
+    backend = CrampedBackend(100 * 100, error=error)
+    derainer = Derainer(DerainSettings(tile=tile), backend=backend)
+    rainy = torch.rand(1, 3, 320, 512)
+    with caplog.at_level(logging.WARNING):
+        first, second = derainer.residual(rainy), derainer.residual(rainy)
+    torch.testing.assert_close(first, -0.25 * rainy)
+    torch.testing.assert_close(second, first)
+    assert set(backend.shapes) == {(1, 3, 64, 64)}
+    assert derainer.warnings == ["cpu: no memory for 512x320 at once; working in tiles of 64"]
+    assert caplog.messages == derainer.warnings
+
+
+def test_out_of_memory_in_the_smallest_tiles_is_a_backend_error():
+    derainer = Derainer(backend=CrampedBackend(0))
+    with pytest.raises(BackendError, match="cpu: out of memory even in tiles of") as caught:
+        derainer.residual(torch.rand(1, 3, 320, 512))
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    assert derainer.warnings == []
+
+
+def test_an_out_of_memory_error_spoils_nothing_for_smaller_frames():
+    backend = CrampedBackend(32 * 32)
+    derainer = Derainer(backend=backend)
+    with pytest.raises(BackendError):
+        derainer.residual(torch.rand(1, 3, 320, 512))
+    derainer.residual(torch.rand(1, 3, 32, 32))
+    assert backend.shapes == [(1, 3, 32, 32)]
+
+
+def test_other_errors_of_the_backend_arrive_as_themselves():
+    class Broken(FakeBackend):
+        def __call__(self, rainy: Tensor) -> Tensor:
+            raise RuntimeError("a kernel is missing")
+
+    with pytest.raises(RuntimeError, match="a kernel is missing"):
+        list(Derainer(backend=Broken()).derain([make_frame()]))
+
+
+@pytest.mark.parametrize(("free", "side"), [(10**9, None), (320 * 512, 288), (100 * 100, 80), (8000, 64), (0, 64)])
+def test_frames_are_tiled_as_the_memory_asks(free, side, monkeypatch):
+    monkeypatch.setattr(derainer_module, "free_memory", lambda device: free)
+    backend = FakeBackend(darker)
+    derainer = Derainer(backend=backend)
+    rainy = torch.rand(1, 3, 320, 512)
+    torch.testing.assert_close(derainer.residual(rainy), -0.25 * rainy)
+    if side is None:
+        assert backend.shapes == [(1, 3, 320, 512)]
+        assert derainer.warnings == []
+    else:
+        assert set(backend.shapes) == {(1, 3, min(side, 320), side)}
+        assert derainer.warnings == [f"cpu: no memory for 512x320 at once; working in tiles of {side}"]
+        assert side == 64 or backend.bytes_for(backend.shapes[0][2:]) <= 0.7 * free
+
+
+def test_memory_is_asked_once_for_frames_that_fit(monkeypatch):
+    asked = []
+    monkeypatch.setattr(derainer_module, "free_memory", lambda device: asked.append(device) or 10**9)
+    derainer = Derainer(backend=FakeBackend())
+    for _ in range(3):
+        derainer.residual(torch.rand(1, 3, 64, 64))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "size", "expected"),
+    [(0.5, (96, 128), (48, 64)), (0.5, (97, 129), (48, 64)), (0.25, (64, 64), (16, 16)), (0.1, (4, 4), (16, 16))],
+)
+def test_the_backend_works_at_the_work_scale(scale, size, expected):
+    backend = FakeBackend(lambda rainy: torch.full_like(rainy, -0.125))
+    residual = Derainer(DerainSettings(work_scale=scale), backend=backend).residual(torch.rand(1, 3, *size))
+    assert backend.shapes == [(1, 3, *expected)]
+    torch.testing.assert_close(residual, torch.full((1, 3, *size), -0.125))
+
+
+def test_a_smooth_residual_survives_the_work_scale():
+    rainy = torch.linspace(0, 1, 128).expand(1, 3, 96, 128)
+    residual = Derainer(DerainSettings(work_scale=0.5), backend=FakeBackend(darker)).residual(rainy)
+    assert (residual + 0.25 * rainy)[..., 4:-4].abs().max() < 1e-3
+
+
+def test_fields_are_derained_apart(tmp_path):
+    with av.open(str(clips.interlaced(tmp_path / "fields.mp4"))) as container:
+        picture = next(container.decode(video=0))
+    assert picture.interlaced_frame
+    backend = FakeBackend(lambda fields: torch.tensor([-0.2, 0.0]).view(2, 1, 1, 1).expand(fields.shape))
+    before = picture.to_ndarray()[: picture.height].astype(int)
+    [clean] = Derainer(backend=backend).derain([Frame(picture, 0, Fraction(1, 25))])
+    luma = clean.picture.to_ndarray()[: picture.height].astype(int)
+    assert backend.shapes == [(2, 3, 48, 128)]
+    assert np.array_equal(luma[1::2], before[1::2])
+    assert (luma[0::2] < before[0::2]).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 1.5}, "strength is 1.5; it goes from 0 to 1"),
+        ({"strength": -0.1}, "strength is -0.1; it goes from 0 to 1"),
+        ({"strength": float("nan")}, "strength is nan"),
+        ({"work_scale": 0}, "work scale is 0; it must be above 0 and at most 1"),
+        ({"work_scale": 2}, "work scale is 2; it must be above 0 and at most 1"),
+        ({"tile": 63}, "tile is 63; use 0 for whole frames, or at least 64"),
+        ({"tile": -64}, "tile is -64; use 0 for whole frames, or at least 64"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        DerainSettings(**settings)
