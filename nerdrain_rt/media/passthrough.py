@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import av
 from av.stream import Discard
 
-from nerdrain_rt.media.reader import MICROSECONDS, open_source, read_packets
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
 from nerdrain_rt.media.routes import ISO_FORMATS, Maker, Route, is_cover_art, is_writable, kept_tags, makers
+from nerdrain_rt.media.source import MICROSECONDS, open_source, read_packets
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

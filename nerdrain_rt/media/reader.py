@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,25 +11,18 @@ from typing import TYPE_CHECKING, Self, cast
 
 import av
 from av.container.core import Flags
-from av.stream import Disposition
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.frame import Frame, VideoInfo
 from nerdrain_rt.media.report import codec_name, explain, media_errors
+from nerdrain_rt.media.source import MICROSECONDS, find_video_stream, open_source, read_packets
 from nerdrain_rt.media.tags import PictureTags
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.stream import Stream
     from av.video.format import VideoFormat
-    from av.video.stream import VideoStream
 
-MICROSECONDS = 1_000_000
 SEEK_LEADS_SECONDS = (0, 1, 10)
 """How far before the wanted start to seek, tried in turn until a picture before it is found."""
-READ_ERRORS_IN_A_ROW = 10
-"""A demuxer that fails this often without a packet between is at its end."""
 EARLY_END_SECONDS = 1.0
 """A stream that ends this much before its declared duration was cut off."""
 
@@ -63,6 +56,7 @@ class VideoReader:
         self._faults: dict[str, int] = {}
         self._damages: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         self._open()
@@ -77,6 +71,7 @@ class VideoReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._lock:  # a thread that was not waited for may be inside the decoder
+            self._is_closed = True
             self._pictures.close()
             self._container.close()
 
@@ -103,11 +98,13 @@ class VideoReader:
             pts = self._repaired_pts(picture, last_pts)
             if self.end is not None and pts * self.time_base - self.container_start >= self.end:
                 return
+            self.frames_read += 1
             yield Frame(self._like_first(picture), pts, self.time_base)
             last_pts = pts
-            self.frames_read += 1
             with self._lock:
                 picture = next(self._pictures, None)
+                if self._is_closed:
+                    return
         self._check_end(last_pts)
 
     def _open(self) -> None:
@@ -124,6 +121,8 @@ class VideoReader:
         self.stream_index = self._stream.index
         self.time_base = self._stream.time_base or Fraction(1, MICROSECONDS)
         self._container_start = self._container.start_time or 0
+        self._rate = self._stream.average_rate or self._stream.guessed_rate
+        self._expected_end = self._declared_end()
         first = self._find_first()
         if first is None:
             raise MediaError(f"{self.source}: {self._why_nothing()}")
@@ -186,8 +185,7 @@ class VideoReader:
             return pts
         if pts is not None:
             self._note_fault("wrong timestamps: a picture is not later than the one before; repaired")
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        duration = picture.duration or (round(1 / (rate * self.time_base)) if rate else 1)
+        duration = picture.duration or (round(1 / (self._rate * self.time_base)) if self._rate else 1)
         is_near = pts is not None and last_pts - pts < duration
         return last_pts + (1 if is_near else max(duration, 1))
 
@@ -202,35 +200,32 @@ class VideoReader:
             return picture.reformat(width=width, height=height, format=self._format)
 
     def _check_end(self, last_pts: int | None) -> None:
-        stream = self._stream
-        expected = self._expected_end()
-        if last_pts is None or expected is None or not stream.average_rate:
+        expected = self._expected_end
+        if last_pts is None or expected is None or not self._rate:
             return
-        frame_seconds = 1 / stream.average_rate
+        frame_seconds = 1 / self._rate
         ended = last_pts * self.time_base + frame_seconds
         if ended < expected - max(Fraction(EARLY_END_SECONDS), 2 * frame_seconds):
             start = self.container_start
             self._note_damage(f"ends at {float(ended - start):.1f} s of {float(expected - start):.1f} s")
 
-    def _expected_end(self) -> Fraction | None:
+    def _declared_end(self) -> Fraction | None:
         """When the stream ends by its own word; Matroska tells it in a tag."""
         stream = self._stream
         if stream.duration is not None:
             return ((stream.start_time or 0) + stream.duration) * self.time_base
-        tag = stream.metadata.get("DURATION", "")
         try:
-            hours, minutes, seconds = tag.split(":")
-            return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
+            hours, minutes, seconds = map(Fraction, stream.metadata.get("DURATION", "").split(":"))
         except ValueError:
             return None
+        return (hours * 60 + minutes) * 60 + seconds
 
     def _describe(self, first: av.VideoFrame) -> VideoInfo:
         stream = self._stream
-        rate = stream.average_rate or stream.guessed_rate
+        rate = self._rate
         duration: float | None = None
-        expected_end = self._expected_end()
-        if expected_end is not None:
-            duration = float(expected_end - (stream.start_time or 0) * self.time_base)
+        if self._expected_end is not None:
+            duration = float(self._expected_end - (stream.start_time or 0) * self.time_base)
         elif self._container.duration is not None:
             duration = self._container.duration / MICROSECONDS
         frame_count: int | None = stream.frames or None
@@ -262,56 +257,6 @@ class VideoReader:
 
     def _note_fault(self, text: str) -> None:
         self._faults[text] = self._faults.get(text, 0) + 1
-
-
-def open_source(source: str) -> InputContainer:
-    """Open a media file or address; `MediaError` in one line where that is not possible."""
-    if "://" not in source:
-        path = Path(source)
-        if not path.exists():
-            raise MediaError(f"{source}: no such file")
-        if path.is_dir():
-            raise MediaError(f"{source}: is a folder, not a media file")
-        if path.is_file() and path.stat().st_size == 0:
-            raise MediaError(f"{source}: the file is empty")
-    try:
-        return av.open(source, metadata_errors="surrogateescape")
-    except av.InvalidDataError as error:
-        raise MediaError(f"{source}: not a media file, or damaged at its beginning") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{source}: {explain(error)}") from error
-
-
-def find_video_stream(container: InputContainer, source: str) -> VideoStream:
-    """The stream that FFmpeg would play, cover art aside."""
-    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    if not moving:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        if container.streams.video:
-            kinds = "only cover art"
-        raise MediaError(f"{source}: no video stream; it holds {kinds}")
-    best = container.streams.best("video")
-    stream = next((candidate for candidate in moving if candidate == best), moving[0])
-    if stream.codec_context is None:
-        raise MediaError(f"{source}: the video is in a codec that FFmpeg cannot decode")
-    return stream
-
-
-def read_packets(
-    container: InputContainer, streams: Sequence[Stream], note_damage: Callable[[str], None]
-) -> Iterator[Packet[Stream]]:
-    """All packets of `streams`, then an empty one for each; goes on behind what the demuxer stumbles over."""
-    failures = 0
-    while failures < READ_ERRORS_IN_A_ROW:
-        try:
-            for packet in container.demux(streams):
-                failures = 0
-                yield packet
-        except av.FFmpegError as error:
-            failures += 1
-            note_damage(f"the file could not be read: {explain(error)}")
-        else:
-            return
 
 
 def decoder_time(picture: av.VideoFrame) -> int | None:

@@ -1,0 +1,74 @@
+"""Opening a media file, finding its video, and reading packets past what is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from av.stream import Disposition
+
+from nerdrain_rt.errors import MediaError
+from nerdrain_rt.media.report import explain
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+MICROSECONDS = 1_000_000
+"""Units of FFmpeg's container times in a second."""
+READ_ERRORS_IN_A_ROW = 10
+"""A demuxer that fails this often without a packet between is at its end."""
+
+
+def open_source(source: str) -> InputContainer:
+    """Open a media file or address; `MediaError` in one line where that is not possible."""
+    if "://" not in source:
+        path = Path(source)
+        if not path.exists():
+            raise MediaError(f"{source}: no such file")
+        if path.is_dir():
+            raise MediaError(f"{source}: is a folder, not a media file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise MediaError(f"{source}: the file is empty")
+    try:
+        return av.open(source, metadata_errors="surrogateescape")
+    except av.InvalidDataError as error:
+        raise MediaError(f"{source}: not a media file, or damaged at its beginning") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{source}: {explain(error)}") from error
+
+
+def find_video_stream(container: InputContainer, source: str) -> VideoStream:
+    """The stream that FFmpeg would play, cover art aside."""
+    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not moving:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        if container.streams.video:
+            kinds = "only cover art"
+        raise MediaError(f"{source}: no video stream; it holds {kinds}")
+    best = container.streams.best("video")
+    stream = next((candidate for candidate in moving if candidate == best), moving[0])
+    if stream.codec_context is None:
+        raise MediaError(f"{source}: the video is in a codec that FFmpeg cannot decode")
+    return stream
+
+
+def read_packets(
+    container: InputContainer, streams: Sequence[Stream], note_damage: Callable[[str], None]
+) -> Iterator[Packet[Stream]]:
+    """All packets of `streams`, then an empty one for each; goes on behind what the demuxer stumbles over."""
+    failures = 0
+    while failures < READ_ERRORS_IN_A_ROW:
+        try:
+            for packet in container.demux(streams):
+                failures = 0
+                yield packet
+        except av.FFmpegError as error:
+            failures += 1
+            note_damage(f"the file could not be read: {explain(error)}")
+        else:
+            return
