@@ -162,11 +162,11 @@ class VideoReader:
     def _decode(self) -> Generator[av.VideoFrame]:
         """Every picture that can be decoded from here; what cannot is counted as damage."""
         self._damages.clear()
-        self._is_encrypted = False
         for packet in read_packets(self._container, [self._stream], self._note_damage):
             if packet.is_corrupt:
                 self._note_damage("a packet is cut off or corrupt")
-            self._is_encrypted = self._is_encrypted or packet.has_sidedata("encryption_info")
+            if packet.has_sidedata("encryption_info"):
+                raise MediaError(f"{self.source}: the video is encrypted; decrypt it first")
             try:
                 pictures = self._stream.decode(packet)
             except av.FFmpegError as error:
@@ -246,8 +246,6 @@ class VideoReader:
         )
 
     def _why_nothing(self) -> str:
-        if self._is_encrypted:
-            return "the video is encrypted; decrypt it first"
         if self.start is not None and not self._damages:
             return f"no picture at or after {float(self.start):g} s"
         return "no picture could be decoded" + "".join(f"; {text}" for text in list(self._damages)[:1])
