@@ -50,6 +50,14 @@ CONSTANT_QUALITY = {
 """Settings whose result a viewer cannot tell from the source."""
 
 MPEG_PROGRAMS = {"mpeg", "vob", "dvd", "svcd"}
+HARDWARE_QUALITY = {
+    "nvenc": {"rc": "vbr", "cq": "19", "b": "0"},
+    "qsv": {"global_quality": "19"},
+    "amf": {"rc": "cqp", "qp_i": "18", "qp_p": "18", "qp_b": "20"},
+}
+"""The same for each maker's encoders, which end in its name."""
+
+ANY_OTHER = {"b": "50M"}
 RATE_OPTIONS = {"b", "qp", "cq", "qscale", "global_quality"}
 PARAMETER_LISTS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 
@@ -226,7 +234,7 @@ def _depth(pixel_format: str) -> int:
 
 
 def _options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[str, str]:
-    options = dict(CONSTANT_QUALITY.get(codec, {}))
+    options = dict(CONSTANT_QUALITY.get(codec) or HARDWARE_QUALITY.get(codec.rpartition("_")[2]) or ANY_OTHER)
     if not material.is_rate_variable:
         options["bf"] = "0"  # such containers keep no presentation times, B-frames would come late
     if codec == "prores_ks" and material.codec == "prores" and material.profile:
@@ -235,7 +243,7 @@ def _options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[
         hq = "dnxhr_hqx" if _depth(material.pixel_format) > 8 else "dnxhr_hq"
         options["profile"] = "dnxhr_444" if "444" in material.pixel_format else hq
     if RATE_OPTIONS & set(chosen):
-        for ours in ("crf", "qmin", "qmax"):
+        for ours in ("crf", "qmin", "qmax", "cq", "rc"):
             options.pop(ours, None)
     options.update(chosen)
     key = PARAMETER_LISTS.get(codec)

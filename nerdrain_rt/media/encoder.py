@@ -70,6 +70,7 @@ class VideoEncoder:
             context.extradata = None
             context.bit_rate = 0
             context.level = UNKNOWN_LEVEL
+            context.reorder_depth = 0
             context.codec_tag = NO_TAG
             if context.name == "libx264":
                 context.profile = "High 4:4:4 Predictive"  # the wrapper has no case for it and so leaves x264 free

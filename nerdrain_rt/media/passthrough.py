@@ -67,7 +67,7 @@ class Passthrough:
             if is_writable(name, [*self._chosen, maker]):
                 self._chosen.append(maker)
                 route = self._routes[stream.index] = maker(target)
-                return report(route.action, f"to {route.codec}: {name} cannot hold {codec}" if route.codec else None)
+                return report(route.action, _why(stream, route, name))
         return report("dropped", f"{name} cannot hold it")
 
     def _can_return(self, stream: Stream, container_format: str) -> bool:
@@ -188,6 +188,14 @@ class Passthrough:
     def _note(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def _why(stream: Stream, route: Route, container_format: str) -> str | None:
+    if route.codec is not None:
+        return f"to {route.codec}: {container_format} cannot hold {codec_name(stream)}"
+    if stream.type == "video" and not is_cover_art(stream):
+        return "only one video stream is derained"
+    return None
 
 
 def later_timecode(timecode: str, seconds: Fraction, rate: Fraction) -> str | None:
