@@ -1,0 +1,195 @@
+"""What every backend must do, run on each that this machine has; a new one joins with a line in `CASES`."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nerdrain_rt.backends import Backend, find_device, load_backend, precision_name, why_device_is_missing
+from nerdrain_rt.backends.eager import EagerBackend, best_dtype
+from nerdrain_rt.errors import BackendError
+from nerdrain_rt.model.net import NerdRain, NetConfig
+from nerdrain_rt.model.weights import Weights
+
+SIZES = ((16, 16), (32, 48))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A backend to hold to the protocol; `bound` is its largest error as a share of the largest residual."""
+
+    make: Callable[[NerdRain, torch.device, torch.dtype], Backend]
+    name: str
+    device: str
+    dtype: torch.dtype
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.device}-{precision_name(self.dtype)}"
+
+
+CASES = (
+    Case(EagerBackend, "eager", "cpu", torch.float32, 1e-5),
+    Case(EagerBackend, "eager", "cpu", torch.bfloat16, 0.1),
+    Case(EagerBackend, "eager", "cpu", torch.float16, 0.02),
+    Case(EagerBackend, "eager", "cuda", torch.float32, 1e-3),  # TF32 convolutions
+    Case(EagerBackend, "eager", "cuda", torch.bfloat16, 0.1),
+    Case(EagerBackend, "eager", "cuda", torch.float16, 0.02),
+    Case(EagerBackend, "eager", "mps", torch.float16, 0.02),
+)
+
+
+@pytest.fixture(scope="module")
+def net() -> NerdRain:
+    """A tiny network of random weights, float32 on the CPU."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        return NerdRain(NetConfig(width=8, head_width=16)).eval().requires_grad_(False)
+
+
+@pytest.fixture(
+    scope="module", params=[case for case in CASES if not why_device_is_missing(torch.device(case.device))], ids=str
+)
+def case(request) -> Case:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def backend(case, net) -> Backend:
+    return case.make(copy.deepcopy(net), torch.device(case.device), case.dtype)
+
+
+def random_images(size: tuple[int, int], *, batch: int = 1) -> Tensor:
+    return torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(sum(size)))
+
+
+def assert_near(residual: Tensor, expected: Tensor, bound: float) -> None:
+    error = (residual.cpu() - expected.cpu()).abs().max() / expected.abs().max().cpu()
+    assert error <= bound, f"relative error {error:.2g}, allowed {bound:g}"
+
+
+def test_it_says_what_it_is(backend, case):
+    assert backend.name == case.name
+    assert backend.device.type == case.device
+    assert backend.dtype == case.dtype
+    assert backend.multiple_of % NerdRain.multiple_of == 0
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_residual_is_float32_of_the_same_shape_on_its_device(backend, size):
+    rainy = random_images(size).to(backend.device)
+    residual = backend(rainy)
+    assert (residual.shape, residual.dtype, residual.device) == (rainy.shape, torch.float32, rainy.device)
+    assert torch.isfinite(residual).all()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_residual_is_that_of_the_network(backend, case, net, size):
+    rainy = random_images(size)
+    assert_near(backend(rainy.to(backend.device)), net(rainy), case.bound)
+
+
+def test_sizes_may_change_from_call_to_call(backend, case, net):
+    for size in ((16, 16), (32, 16), (16, 16)):
+        rainy = random_images(size)
+        assert_near(backend(rainy.to(backend.device)), net(rainy), case.bound)
+
+
+def test_a_batch_is_its_images_one_by_one(backend, case):
+    rainy = random_images((16, 32), batch=2).to(backend.device)
+    singles = torch.cat([backend(image[None]) for image in rainy])
+    assert_near(backend(rainy), singles, case.bound)
+
+
+@pytest.mark.parametrize("layout", ["columns first", "channels last", "a window"])
+def test_the_layout_in_memory_does_not_matter(backend, case, layout):
+    rainy = random_images((16, 32)).to(backend.device)
+    strided = {
+        "columns first": lambda: rainy.mT.contiguous().mT,
+        "channels last": lambda: rainy.contiguous(memory_format=torch.channels_last),
+        "a window": lambda: torch.nn.functional.pad(rainy, (3, 5, 2, 1))[..., 2:-1, 3:-5],
+    }[layout]()
+    assert not strided.is_contiguous()
+    assert_near(backend(strided), backend(rainy), case.bound)
+
+
+def test_the_same_images_give_the_same_residual(backend):
+    rainy = random_images((16, 32)).to(backend.device)
+    first = backend(rainy).clone()
+    backend(random_images((16, 16)).to(backend.device))
+    assert torch.equal(backend(rainy), first)
+
+
+def test_results_do_not_overwrite_each_other(backend):
+    rainy = random_images((16, 16)).to(backend.device)
+    first = backend(rainy)
+    kept = first.clone()
+    backend(1 - rainy)
+    assert torch.equal(first, kept)
+
+
+def test_the_rainy_images_stay_as_they_are(backend):
+    rainy = random_images((16, 16)).to(backend.device)
+    before = rainy.clone()
+    backend(rainy)
+    assert torch.equal(rainy, before)
+
+
+def test_the_residual_needs_no_gradient(backend):
+    assert not backend(random_images((16, 16)).to(backend.device)).requires_grad
+
+
+def test_memory_grows_with_the_size(backend):
+    sizes = [(64, 64), (64, 128), (128, 128), (720, 1280), (1080, 1920), (4320, 7680)]
+    needed = [backend.bytes_for(size) for size in sizes]
+    assert needed == sorted(set(needed))
+    assert all(taken >= 3 * 4 * height * width for taken, (height, width) in zip(needed, sizes, strict=True))
+    assert backend.bytes_for((64, 128)) == backend.bytes_for((128, 64))
+
+
+@pytest.fixture
+def weights(net) -> Weights:
+    return Weights("tiny", Path("tiny.safetensors"), "0" * 64, net.config, net.state_dict(), {})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_load_backend_makes_what_is_asked_for(weights, net, precision):
+    backend = load_backend(weights, "eager", device="cpu", precision=precision)
+    rainy = random_images((16, 16))
+    assert (backend.name, backend.device.type, precision_name(backend.dtype)) == ("eager", "cpu", precision)
+    assert_near(backend(rainy), net(rainy), 0.1)
+
+
+def test_load_backend_leaves_the_weights_as_they_are(weights):
+    before = {name: tensor.clone() for name, tensor in weights.state.items()}
+    load_backend(weights, device="cpu", precision="bf16")(random_images((16, 16)))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights.state.items())
+
+
+def test_auto_takes_the_precision_that_suits_the_processor(weights):
+    backend = load_backend(weights, device="cpu")
+    assert backend.dtype == best_dtype(torch.device("cpu"))
+    assert backend.dtype in (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"name": "magic"}, "magic: no such backend; there are eager"),
+        ({"precision": "int3"}, "int3: no such precision; there are fp32, bf16, fp16"),
+        ({"device": "toaster"}, "toaster: unknown device; use auto, cpu, cuda, cuda:N or mps"),
+        ({"device": "meta"}, "meta: not a device this program runs on; use --device auto or cpu"),
+        ({"device": "cuda:99"}, "cuda:99: .*; use --device auto or cpu"),
+    ],
+)
+def test_load_backend_refuses_what_there_is_not(weights, choice, message):
+    with pytest.raises(BackendError, match=message):
+        load_backend(weights, **choice)
+
+
+def test_auto_finds_a_device():
+    assert why_device_is_missing(find_device("auto")) is None
