@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from av.codec.context import Flags
 from av.video.format import VideoFormat
 
 from nerdrain_rt.errors import UsageError
+from nerdrain_rt.media.containers import holds, scratch
 from nerdrain_rt.media.report import explain
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ def _with_options(
 
 def _try_out(encoding: VideoEncoding, material: Material, container_format: str) -> set[str]:
     """Open the encoder and write a header in memory; the names of options that nothing used."""
-    scratch = av.open(io.BytesIO(), "w", format=container_format)
-    stream = scratch.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
-    context = cast("VideoCodecContext", stream.codec_context)
-    configure(context, encoding, material)
-    scratch.start_encoding()
-    return set(context.options)
+    with scratch(container_format) as container:
+        stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
+        context = cast("VideoCodecContext", stream.codec_context)
+        configure(context, encoding, material)
+        container.start_encoding()
+        return set(context.options)
 
 
 def configure(context: VideoCodecContext, encoding: VideoEncoding, material: Material) -> None:
@@ -158,25 +158,18 @@ def same_samples(pixel_format: str) -> str:
 
 def _checked(codec: str, container_format: str) -> str:
     encoder = _encoder(codec)
-    if encoder is not None and _holds(container_format, encoder.name):
+    if encoder is not None and holds(container_format, encoder.name):
         return encoder.name
     fault = (
         f"codec {codec!r} is no video encoder here" if encoder is None else f"{container_format} cannot hold {codec}"
     )
-    names = [name for name in (*FALLBACKS, "prores_ks") if _holds(container_format, name)]
+    names = [name for name in (*FALLBACKS, "prores_ks") if holds(container_format, name)]
     raise UsageError(f"{fault}; {container_format} takes {', '.join(names) or 'no video'}")
 
 
-def _holds(container_format: str, codec: str) -> bool:
-    try:
-        av.open(io.BytesIO(), "w", format=container_format).add_stream(codec)
-    except ValueError:
-        return False
-    return True
-
-
 def _candidates(material: Material, container_format: str) -> Iterator[str]:
-    default = av.open(io.BytesIO(), "w", format=container_format).default_video_codec
+    with scratch(container_format) as container:
+        default = container.default_video_codec
     names = [FAMILY.get(material.codec), *FALLBACKS, default]
     own = _encoder(material.codec)
     if container_format in MPEG_PROGRAMS:
@@ -187,7 +180,7 @@ def _candidates(material: Material, container_format: str) -> Iterator[str]:
         names.insert(0, "libx265")
     encoders = [encoder for name in names if name and (encoder := _encoder(name))]
     for name in dict.fromkeys(encoder.name for encoder in encoders):
-        if _holds(container_format, name):
+        if holds(container_format, name):
             yield name
 
 

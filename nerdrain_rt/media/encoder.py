@@ -11,7 +11,8 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from nerdrain_rt.media.codecs import configure, same_samples
-from nerdrain_rt.media.routes import ISO_FORMATS, take_over
+from nerdrain_rt.media.containers import ISO_FORMATS
+from nerdrain_rt.media.routes import take_over
 
 if TYPE_CHECKING:
     import av

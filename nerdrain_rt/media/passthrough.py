@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import av
 from av.stream import Discard
 
+from nerdrain_rt.media.containers import ISO_FORMATS
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
-from nerdrain_rt.media.routes import ISO_FORMATS, Maker, Route, is_cover_art, is_writable, kept_tags, makers
+from nerdrain_rt.media.routes import Maker, Route, is_cover_art, is_writable, kept_tags, makers
 from nerdrain_rt.media.source import MICROSECONDS, open_source, read_packets
 
 if TYPE_CHECKING:

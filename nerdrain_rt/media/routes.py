@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
@@ -11,20 +10,17 @@ import av
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec
-from av.format import Flags as FormatFlags
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
+from nerdrain_rt.media.containers import scratch
+
 if TYPE_CHECKING:
     from av.container import OutputContainer
-    from av.format import ContainerFormat
     from av.packet import Packet
     from av.stream import Stream
 
     from nerdrain_rt.media.report import Action
-
-ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
-"""FFmpeg's muxers of MP4's family."""
 
 STALE_TAGS = ("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "DURATION", "BPS", "NUMBER_OF_", "_STATISTICS")
 OPUS_RATE = 48_000
@@ -63,21 +59,15 @@ def makers(stream: Stream, target: OutputContainer) -> Iterator[Maker]:
 
 
 def is_writable(container_format: str, chosen: list[Maker]) -> bool:
-    """Whether FFmpeg writes a header with all these streams; tried in memory."""
-    scratch = av.open(io.BytesIO(), "w", format=container_format, metadata_errors="surrogateescape")
-    try:
-        for maker in chosen:
-            maker(scratch)
-        scratch.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
-def is_rate_variable(container_format: ContainerFormat) -> bool:
-    """Whether frames may stand at any time; FFmpeg flags only some muxers of the MP4 family."""
-    flag = cast(int, FormatFlags.variable_fps.value)
-    return container_format.name in ISO_FORMATS or bool(container_format.flags & flag)
+    """Whether FFmpeg writes a header with all these streams."""
+    with scratch(container_format) as container:
+        try:
+            for maker in chosen:
+                maker(container)
+            container.start_encoding()
+        except (av.FFmpegError, ValueError):
+            return False
+        return True
 
 
 def is_cover_art(stream: Stream) -> bool:

@@ -16,10 +16,11 @@ import av
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import Material, choose_encoding
+from nerdrain_rt.media.containers import ISO_FORMATS, is_rate_variable
 from nerdrain_rt.media.encoder import VideoEncoder
 from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
-from nerdrain_rt.media.routes import ISO_FORMATS, is_cover_art, is_rate_variable, kept_tags
+from nerdrain_rt.media.routes import is_cover_art, kept_tags
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -1,0 +1,45 @@
+"""What FFmpeg's muxers can hold, found out by trying in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, cast
+
+import av
+from av.format import Flags
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.format import ContainerFormat
+
+ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
+"""FFmpeg's muxers of MP4's family."""
+
+
+@contextmanager
+def scratch(container_format: str) -> Iterator[OutputContainer]:
+    """A container in memory, to see what it takes; always closed, because PyAV leaks encoders of one that is not."""
+    container = av.open(io.BytesIO(), "w", format=container_format, metadata_errors="surrogateescape")
+    try:
+        yield container
+    finally:
+        with suppress(av.FFmpegError, ValueError):
+            container.close()
+
+
+def holds(container_format: str, codec: str) -> bool:
+    """Whether the container has a place for what this encoder makes."""
+    with scratch(container_format) as container:
+        try:
+            container.add_stream(codec)
+        except ValueError:
+            return False
+        return True
+
+
+def is_rate_variable(container_format: ContainerFormat) -> bool:
+    """Whether frames may stand at any time; FFmpeg flags only some muxers of the MP4 family."""
+    flag = cast(int, Flags.variable_fps.value)
+    return container_format.name in ISO_FORMATS or bool(container_format.flags & flag)
