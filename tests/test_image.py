@@ -14,7 +14,8 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, feature
 from torch import Tensor
 
 from nerdrain_rt.errors import MediaError, UsageError
-from nerdrain_rt.media.image import MAX_PIXELS, ImageReport, derain_image
+from nerdrain_rt.media.image import ImageReport, derain_image
+from nerdrain_rt.media.picture import MAX_PIXELS
 
 SIZE = (19, 27)
 ICC = b"\0\0\0\x80lcms\x02\x10\0\0mntrRGB XYZ " + bytes(range(104))
@@ -383,8 +384,9 @@ def test_jpeg_keeps_iptc_segment(tmp_path: Path) -> None:
     derain_image(tmp_path / "rainy.jpg", tmp_path / "clean.jpg", zero)
     with Image.open(tmp_path / "clean.jpg") as clean:
         assert ("APP13", iptc) in clean.applist
-    report = derain_image(tmp_path / "rainy.jpg", tmp_path / "clean.png", zero)
-    assert report.warnings == ("IPTC and Photoshop data not kept",)
+    for name in ("clean.png", "clean.tif"):
+        report = derain_image(tmp_path / "rainy.jpg", tmp_path / name, zero)
+        assert report.warnings == ("IPTC and Photoshop data not kept",)
 
 
 def test_png_to_jpeg_uses_full_chroma(tmp_path: Path) -> None:
