@@ -147,11 +147,11 @@ def with_captions(path: Path) -> Path:
     return path
 
 
-def interlaced(path: Path) -> Path:
-    """Top field first H.264."""
+def interlaced(path: Path, order: str = "tff") -> Path:
+    """Interlaced H.264; `order` is tff or bff."""
     ffmpeg(
-        *("-f", "lavfi", "-i", "testsrc2=s=128x96:r=50:d=1", "-vf", "interlace=scan=tff", "-pix_fmt", "yuv420p"),
-        *("-c:v", "libx264", "-flags", "+ilme+ildct", "-x264-params", "tff=1", path),
+        *("-f", "lavfi", "-i", "testsrc2=s=128x96:r=50:d=1", "-vf", f"interlace=scan={order}", "-pix_fmt", "yuv420p"),
+        *("-c:v", "libx264", "-flags", "+ilme+ildct", "-x264-params", f"{order}=1", path),
     )
     return path
 

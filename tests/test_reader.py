@@ -114,6 +114,9 @@ def bad_input(kind: str, folder: Path) -> Path:
             with av.open(str(path), "w") as container:
                 container.add_stream("libx264", rate=24, width=64, height=48)
                 container.start_encoding()
+        case "unknown codec":
+            path = clips.video(folder / "input.avi", frames=2)
+            path.write_bytes(path.read_bytes().replace(b"H264", b"ZZZZ"))
         case "encrypted":
             clips.encrypted(path)
         case "header only":
@@ -134,6 +137,7 @@ def bad_input(kind: str, folder: Path) -> Path:
         ("cover only", "no video stream; it holds only cover art"),
         ("no frames", "no picture could be decoded|not a media file|no video stream"),
         ("encrypted", "encrypted"),
+        ("unknown codec", "in a codec that FFmpeg cannot decode"),
         ("header only", "no picture could be decoded|no video stream|not a media file"),
     ],
 )

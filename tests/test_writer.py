@@ -277,11 +277,16 @@ def test_closed_captions_are_kept(tmp_path: Path, codec: str | None) -> None:
     assert captions(tmp_path / "clean.mp4") == captions(source)
 
 
-def test_interlacing_is_kept(tmp_path: Path) -> None:
-    source = clips.interlaced(tmp_path / "clip.mp4")
+@pytest.mark.parametrize(("order", "name"), [("tff", "tt"), ("bff", "bb")])
+def test_interlacing_is_kept(tmp_path: Path, order: str, name: str) -> None:
+    source = clips.interlaced(tmp_path / "clip.mp4", order)
     copy(source, tmp_path / "clean.mp4")
     assert all(frame.interlaced_frame for frame in decoded(tmp_path / "clean.mp4"))
-    assert "field_order=tt" in probe(tmp_path / "clean.mp4", "-show_entries", "stream=field_order")
+    shown = probe(tmp_path / "clean.mp4", "-show_frames", "-show_entries", "stream=field_order:frame=top_field_first")
+    assert f"field_order={name}" in shown
+    assert shown.count(f"top_field_first={int(order == 'tff')}") == 25
+    other = copy(source, tmp_path / "clean.webm")
+    assert any("interlaced" in line for line in other.warnings)
 
 
 def test_mp4_can_start_before_it_is_loaded(tmp_path: Path) -> None:
@@ -366,14 +371,15 @@ def test_overwriting_replaces_the_target_at_the_end(tmp_path: Path) -> None:
 def test_a_target_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     source = clips.video(tmp_path / "clip.mp4", frames=4)
     target = tmp_path / "clean.mp4"
-    with pytest.raises(MediaError, match="exists"), VideoReader(source) as reader, VideoWriter(
-        target, like=reader
-    ) as writer:  # fmt: skip
-        for frame in reader:
-            writer.write(frame)
-        target.write_text("somebody else's")
+    with pytest.raises(MediaError, match="exists by now; the result is ") as caught:  # noqa: SIM117
+        with VideoReader(source) as reader, VideoWriter(target, like=reader) as writer:
+            for frame in reader:
+                writer.write(frame)
+            target.write_text("somebody else's")
     assert target.read_text() == "somebody else's"
-    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4"}
+    result = Path(str(caught.value).rpartition(" ")[2])
+    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4", result.name}
+    assert len(decoded(result)) == 4
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

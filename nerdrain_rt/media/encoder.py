@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FULL_RANGE = 2
 UNKNOWN_LEVEL = -99
+INTERLACED = {"libx264", "mpeg2video", "mpeg4", "prores_ks", "dnxhd", "ffv1"}
 ASPECT_IN_BITSTREAM = {"libx264", "libx265", "mpeg4", "mpeg2video", "ffv1"}
 """Outside MP4 the others rely on a field of the container's stream that PyAV does not let us set."""
 NO_TAG = "\0\0\0\0"
@@ -79,6 +80,8 @@ class VideoEncoder:
             self.warnings += [f"{context.name}: the stream's {name} is lost" for name in tags.stream_data]
         if tags.has_hdr10_plus and context.name != "libsvtav1":
             self.warnings.append("HDR10+ dynamic metadata is lost; HDR10 is kept")
+        if tags.is_interlaced and context.name not in INTERLACED:
+            self.warnings.append(f"{context.name} holds the interlaced pictures, but cannot say that they are")
         configure(context, self._encoding, material)
         context.field_order = source.codec_context.field_order
         if context.name == "libx265" and container_format in ISO_FORMATS:

@@ -216,18 +216,20 @@ class VideoWriter:
     def _publish(self, target: Path, *, overwrite: bool) -> None:
         """Give the finished file its name, without replacing one that appeared meanwhile."""
         with media_errors(target):
-            if not overwrite:
-                try:
-                    os.link(self._temporary, target)
-                except FileExistsError:
-                    raise
-                except OSError:  # a file system without hard links
-                    if target.exists():
-                        raise FileExistsError(17, "File exists") from None
-                else:
-                    self._temporary.unlink()
-                    return
-            self._temporary.replace(target)
+            if overwrite or not self._link(target):
+                self._temporary.replace(target)
+
+    def _link(self, target: Path) -> bool:
+        """Whether `target` is now a second name of the file; it is False where there are no hard links."""
+        try:
+            os.link(self._temporary, target)
+        except OSError:
+            if target.exists():
+                result = target.with_stem(f"{target.stem}.{secrets.token_hex(4)}")
+                self._temporary.replace(result)
+                raise MediaError(f"{target}: exists by now; the result is {result}") from None
+            return False
+        return True
 
     def _discard(self) -> None:
         """Close everything and leave no temporary file; removed first, so that no trailer is worth writing."""
