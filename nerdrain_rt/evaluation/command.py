@@ -1,0 +1,140 @@
+"""The `nerdrain eval` command."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+import typer
+from rich.markup import escape
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from nerdrain_rt import console
+from nerdrain_rt.derainer import Derainer, DerainSettings
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.evaluation.evaluate import Comparison, Evaluation, Protocol, compare
+from nerdrain_rt.evaluation.flicker import Flicker
+from nerdrain_rt.evaluation.harm import Harm
+from nerdrain_rt.evaluation.metrics import Convention
+from nerdrain_rt.evaluation.sheets import Sheet
+from nerdrain_rt.media.report import media_errors
+from nerdrain_rt.model.weights import DEFAULT
+
+Result: TypeAlias = Evaluation | Harm | Flicker
+DECIMALS = 6
+WHAT = "What is measured"
+NETWORK = "The network"
+
+
+def eval_command(
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="DIR|VIDEO", help="Rainy pictures to score.", rich_help_panel=WHAT),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|VIDEO", help="The same without rain, for --input or --flicker.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    harm: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR|VIDEO", help="Dry footage: how much is changed.", rich_help_panel=WHAT),
+    ] = None,
+    flicker: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR|VIDEO", help="Frames in order: how much they flicker.", rich_help_panel=WHAT),
+    ] = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="Whole pictures, or windows of 256 as in the papers.", rich_help_panel=WHAT)
+    ] = "full",
+    score: Annotated[
+        Convention, typer.Option(help="y8 for Rain100, Rain200, SPA; yfloat for DID, DDN.", rich_help_panel=WHAT)
+    ] = "y8",
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The first N pictures only.", rich_help_panel=WHAT)
+    ] = None,
+    weights: Annotated[str, typer.Option(help="A name or a file.", rich_help_panel=NETWORK)] = DEFAULT,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)] = "auto",
+    backend: Annotated[str, typer.Option(help="auto or a name from doctor.", rich_help_panel=NETWORK)] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=NETWORK)] = "auto",
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures of each picture.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a PNG of the worst pictures side by side.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Score a network on pairs, or measure its harm on dry footage or its flicker."""
+    shown = _only_one(source, harm, flicker)
+    if (source and not target) or (harm and target):
+        raise UsageError("--input needs a --target, --flicker can have one, --harm has none")
+    if flicker and sheet:
+        raise UsageError("--sheet goes with --input or --harm")
+    for path in filter(None, (table, sheet)):
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.parent}")
+    derainer = Derainer(DerainSettings(weights, backend, device, precision))
+    worst = Sheet()
+    comparisons = worst.watch(_follow(compare(derainer, shown, target, protocol=protocol, limit=limit), limit))
+    if source:
+        result: Result = Evaluation.of(comparisons, score)
+    elif harm:
+        result = Harm.of(comparisons)
+    else:
+        result = Flicker.of(comparisons)
+    if table:
+        write_csv(table, result.rows)
+    if sheet:
+        worst.save(sheet)
+    if as_json:
+        console.print_json(summary(result))
+    else:
+        _print_table(result, shown)
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """The figures of the whole without those of each picture, ready for JSON."""
+    content = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "rows"}
+    return {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in content.items()}
+
+
+def write_csv(path: Path, rows: Sequence[NamedTuple]) -> None:
+    """A line for each picture below the names of the columns; raises MediaError where it cannot be written."""
+    with media_errors(path), path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0]._fields)
+        writer.writerows([round(v, DECIMALS) if isinstance(v, float) else v for v in row] for row in rows)
+
+
+def _only_one(*sources: Path | None) -> Path:
+    given = [source for source in sources if source]
+    if len(given) != 1:
+        raise UsageError("give one of --input (with --target), --harm and --flicker")
+    return given[0]
+
+
+def _follow(comparisons: Iterable[Comparison], limit: int | None) -> Iterator[Comparison]:
+    """Count on the terminal what passes by."""
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), MofNCompleteColumn()
+    is_shown = console.stderr.is_terminal
+    with Progress(*columns, console=console.stderr, transient=True, disable=not is_shown) as bar:
+        task = bar.add_task("pictures", total=limit)
+        for comparison in comparisons:
+            bar.update(task, advance=1, description=comparison.name)
+            yield comparison
+
+
+def _print_table(result: Result, source: Path) -> None:
+    table = Table(title=escape(str(source)), title_justify="left", show_header=False)
+    for name, value in summary(result).items():
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+    if isinstance(result, Harm):
+        worst = result.rows[result.worst_frame]
+        table.add_row("worst frame", f"{escape(worst.name)}: {worst.psnr:.2f} dB, {worst.changed_share:.2%} changed")
+    console.stdout.print(table)

@@ -1,0 +1,122 @@
+"""Runs a derainer over pictures, by the papers' protocol or whole, and scores the results against targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.errors import MediaError
+from nerdrain_rt.evaluation.metrics import SSIM_WINDOW, Convention, Image, score
+from nerdrain_rt.evaluation.pictures import Pair, read_pairs, read_pictures
+from nerdrain_rt.tiling import tile_starts
+
+Protocol = Literal["full", "windows"]
+"""full: pictures as the program derains them. windows: as the papers do, see `residual_in_windows`."""
+WINDOW = 256
+
+
+class Comparison(NamedTuple):
+    """A picture before and after, and as it should be where that is known."""
+
+    name: str
+    rainy: Image
+    clean: Image
+    target: Image | None
+
+
+class PairScore(NamedTuple):
+    """Luma scores of a rainy picture and of its clean one against the target; PSNR in dB."""
+
+    name: str
+    input_psnr_y: float
+    psnr_y: float
+    ssim_y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Means over all pairs, and the scores of each."""
+
+    images: int
+    input_psnr_y: float
+    psnr_y: float
+    ssim_y: float
+    rows: tuple[PairScore, ...]
+
+    @classmethod
+    def of(cls, comparisons: Iterable[Comparison], convention: Convention = "y8") -> Self:
+        """Score comparisons that have targets; raises MediaError for pictures too small for SSIM."""
+        rows = tuple(_score(comparison, convention) for comparison in comparisons)
+        _, inputs, outputs, likenesses = zip(*rows, strict=True)
+        return cls(len(rows), fmean(inputs), fmean(outputs), fmean(likenesses), rows)
+
+
+def evaluate_pairs(
+    derainer: Derainer,
+    rainy: Path,
+    target: Path,
+    *,
+    protocol: Protocol = "full",
+    score: Convention = "y8",
+    limit: int | None = None,
+) -> Evaluation:
+    """Score a derainer on two folders of images or two videos, on the first `limit` pairs.
+
+    Raises MediaError for what cannot be read, and for a picture without partner.
+    """
+    return Evaluation.of(compare(derainer, rainy, target, protocol=protocol, limit=limit), score)
+
+
+def compare(
+    derainer: Derainer,
+    source: Path,
+    target: Path | None = None,
+    *,
+    protocol: Protocol = "full",
+    limit: int | None = None,
+) -> Iterator[Comparison]:
+    """The first `limit` pictures of a folder or video, derained, beside their targets where those are given."""
+    pairs: Iterable[Pair] | Iterable[tuple[str, Image, None]]
+    pairs = read_pairs(source, target) if target else ((name, rgb, None) for name, rgb in read_pictures(source))
+    for name, rainy, wanted in islice(pairs, limit):
+        yield Comparison(name, rainy, derain(derainer, rainy, protocol), wanted)
+
+
+def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:
+    """The clean picture, rounded to 8 bits as a file of it would be."""
+    values = torch.from_numpy(rainy.copy()).permute(2, 0, 1)[None].float() / 255
+    residual = residual_in_windows(values, derainer.residual) if protocol == "windows" else derainer.residual(values)
+    codes = (values + residual).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+    return np.ascontiguousarray(codes[0].permute(1, 2, 0).numpy())
+
+
+def residual_in_windows(rainy: Tensor, compute: Callable[[Tensor], Tensor], window: int = WINDOW) -> Tensor:
+    """Residual of B C H W in square windows side by side, the last ones moved back to end at the border.
+
+    This is how NeRD-Rain's paper tests: where windows overlap, the first one's pixels count.
+    """
+    height, width = rainy.shape[-2:]
+    residual = torch.empty_like(rainy)
+    for top in reversed(tile_starts(height, window, 0)):
+        for left in reversed(tile_starts(width, window, 0)):
+            place = (..., slice(top, top + window), slice(left, left + window))
+            residual[place] = compute(rainy[place])
+    return residual
+
+
+def _score(comparison: Comparison, convention: Convention) -> PairScore:
+    name, rainy, clean, target = comparison
+    assert target is not None
+    if min(target.shape[:2]) < SSIM_WINDOW:
+        size = f"{target.shape[1]}x{target.shape[0]}"
+        raise MediaError(f"{name}: {size} is too small for SSIM; it needs {SSIM_WINDOW} pixels a side")
+    return PairScore(name, score(rainy, target, convention).psnr_y, *score(clean, target, convention))

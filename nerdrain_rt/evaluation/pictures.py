@@ -1,0 +1,153 @@
+"""Pictures to evaluate on: of videos and folders, alone or matched to their targets by the benchmarks' names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+from PIL import ImageOps
+
+from nerdrain_rt.batch import IMAGE_SUFFIXES
+from nerdrain_rt.color import to_rgb
+from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.evaluation.metrics import Image
+from nerdrain_rt.media.reader import VideoReader
+from nerdrain_rt.media.report import explain
+
+
+class Picture(NamedTuple):
+    """A picture and its file's name or frame number."""
+
+    name: str
+    rgb: Image
+
+
+class Pair(NamedTuple):
+    """A rainy picture and its target, of one size."""
+
+    name: str
+    rainy: Image
+    target: Image
+
+
+def read_pictures(source: Path) -> Iterator[Picture]:
+    """Every frame of a video, or every image of a folder with numbers in their names in numeric order."""
+    if _holds_images(source):
+        for path in find_images(source):
+            yield Picture(path.name, read_image(path))
+        return
+    with VideoReader(source) as reader:
+        for index, frame in enumerate(reader):
+            codes = to_rgb(frame.picture, device=torch.device("cpu")).mul_(255).round_()
+            yield Picture(str(index), codes[0].permute(1, 2, 0).to(torch.uint8).numpy())
+
+
+def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
+    """Pairs of two videos frame by frame, or of two folders by name.
+
+    Raises MediaError for a picture without partner and for partners of different sizes.
+    """
+    for name, left, right in (
+        _pairs_of_images(rainy, target) if _holds_images(rainy) else _pairs_of_frames(rainy, target)
+    ):
+        if left.shape != right.shape:
+            sizes = " and ".join(f"{side.shape[1]}x{side.shape[0]}" for side in (left, right))
+            raise MediaError(f"{rainy}: {name} and its target differ in size: {sizes}")
+        yield Pair(name, left, right)
+
+
+def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
+    """The target of each rainy image below two folders, which may be one within the other or the same.
+
+    Known are equal names, and those of Rain100 (rain-1 to norain-1), Rain200 (norain-1x2 to norain-1), DDN
+    (900_14 to 900) and SPA (1_rain to 1gt). Raises MediaError for an image without partner.
+    """
+    rainy_paths, target_paths = find_images(rainy), find_images(target)
+    if rainy == target:
+        rainy_paths = [path for path in rainy_paths if not _is_named_target(path)]
+    elif rainy in target.parents:
+        rainy_paths = [path for path in rainy_paths if path not in set(target_paths)]
+    target_paths = [path for path in target_paths if path not in set(rainy_paths)]
+    targets = {_core(_name(path, target)): path for path in target_paths}
+    targets |= {_name(path, target): path for path in target_paths}
+    matches = {path: _find_target(path, rainy, target, targets) for path in rainy_paths}
+    if unused := next((path for path in target_paths if path not in set(matches.values())), None):
+        raise MediaError(f"{unused}: no rainy image of this name in {rainy}")
+    return matches
+
+
+def find_images(source: Path) -> list[Path]:
+    """The images below a folder, "2" before "10", or the one that is named; MediaError where there are none."""
+    if not source.is_dir():
+        return [source]
+    found = [path for path in source.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not found:
+        raise MediaError(f"{source}: no images in this folder; it takes {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return sorted(found, key=_numeric_order)
+
+
+def read_image(path: Path) -> Image:
+    """RGB with 8 bits: gray is repeated, alpha dropped, 16 bits are cut to 8, rotation tags are applied."""
+    try:
+        with PillowImage.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):
+                picture = PillowImage.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
+        raise MediaError(f"{path}: not a readable image ({explain(error)})") from error
+
+
+def _holds_images(source: Path) -> bool:
+    return source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _pairs_of_images(rainy: Path, target: Path) -> Iterator[Pair]:
+    if rainy.is_dir() != target.is_dir() or not _holds_images(target):
+        raise UsageError(f"{rainy} and {target}: give two folders, two images or two videos")
+    matches = match_images(rainy, target) if rainy.is_dir() else {rainy: target}
+    for left, right in matches.items():
+        yield Pair(left.name, read_image(left), read_image(right))
+
+
+def _pairs_of_frames(rainy: Path, target: Path) -> Iterator[Pair]:
+    if _holds_images(target):
+        raise UsageError(f"{rainy} and {target}: give two folders, two images or two videos")
+    for index, (left, right) in enumerate(zip_longest(read_pictures(rainy), read_pictures(target))):
+        if left is None or right is None:
+            shorter = rainy if left is None else target
+            raise MediaError(f"{shorter}: ends after {index} frames, its partner does not")
+        yield Pair(left.name, left.rgb, right.rgb)
+
+
+def _find_target(path: Path, rainy: Path, target: Path, targets: Mapping[str, Path]) -> Path:
+    name = _name(path, rainy)
+    names = (name, _core(name), re.sub(r"_[0-9]+$", "", _core(name)))
+    for candidate in (*names, *("/" + name.rpartition("/")[2] for name in names)):
+        if found := targets.get(candidate):
+            return found
+    raise MediaError(f"{path}: no target of this name in {target}")
+
+
+def _name(path: Path, folder: Path) -> str:
+    """The path below the folder without its suffix, "/" first."""
+    return "/" + path.relative_to(folder).with_suffix("").as_posix().lower()
+
+
+def _core(name: str) -> str:
+    """The name without what benchmarks add to tell rainy images from targets."""
+    return re.sub(r"(?<=/)(no)?rain-(?=[^/]+$)|(?<=[0-9])x[0-9]+$|_(no)?rain$|_?gt$", "", name)
+
+
+def _is_named_target(path: Path) -> bool:
+    return re.search(r"^norain-[0-9]+$|gt$", path.stem.lower()) is not None
+
+
+def _numeric_order(path: Path) -> list[str | int]:
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split("([0-9]+)", path.as_posix()))]
