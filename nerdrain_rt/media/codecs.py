@@ -59,6 +59,8 @@ HARDWARE_QUALITY = {
 
 ANY_OTHER = {"b": "50M"}
 RATE_OPTIONS = {"b", "qp", "cq", "qscale", "global_quality"}
+BOTTOM_FIRST = {3, 5}
+"""AV_FIELD_BB and AV_FIELD_BT."""
 PARAMETER_LISTS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 
 
@@ -85,6 +87,7 @@ class Material:
     frame_rate: Fraction
     is_rate_variable: bool
     """Whether the container can hold frames at any time."""
+    field_order: int
     tags: PictureTags
 
 
@@ -98,7 +101,8 @@ def choose_encoding(
     names = [_checked(codec, container_format)] if codec else list(_candidates(material, container_format))
     tries = [attempt for name in names for attempt in _attempts(name, material)]
     fault = f"no encoder here makes video that {container_format} can hold"
-    for attempt in sorted(tries, key=lambda attempt: attempt.warning is not None):
+    depth = _depth(material.pixel_format)
+    for attempt in sorted(tries, key=lambda a: (a.warning is not None, _depth(a.pixel_format) < depth)):
         try:
             _try_out(attempt, material, container_format)
         except (av.FFmpegError, ValueError) as error:
@@ -211,13 +215,10 @@ def _formats(codec: str, material: Material) -> Iterator[tuple[str, str | None]]
     for same in dict.fromkeys((source, same_samples(source))):
         if same in known:
             yield same, None
-    best, _ = find_best_pix_fmt_of_list(known, same_samples(source), has_alpha)
     deep = [name for name in known if _depth(name) >= _depth(source)]
     nearest, loss = find_best_pix_fmt_of_list(deep or known, same_samples(source), has_alpha)
-    for choice in (best, nearest):
-        if choice is not None and choice.name not in (source, same_samples(source)):
-            is_lossless = choice is nearest and not loss
-            yield choice.name, None if is_lossless else f"{codec} cannot hold {source}; encoded as {choice.name}"
+    if nearest is not None and nearest.name not in (source, same_samples(source)):
+        yield nearest.name, f"{codec} cannot hold {source}; encoded as {nearest.name}" if loss or not deep else None
     if whole in known:
         yield whole, f"{codec} cannot hold {source} of odd size; encoded as {whole}"
 
@@ -241,10 +242,21 @@ def _options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[
     options.update(chosen)
     key = PARAMETER_LISTS.get(codec)
     if key is not None:
-        lists = [CONSTANT_QUALITY[codec].get(key), *_light(codec, material.tags), chosen.get(key)]
+        lists = [
+            CONSTANT_QUALITY[codec].get(key),
+            *_light(codec, material.tags),
+            _fields(codec, material),
+            chosen.get(key),
+        ]
         if parameters := ":".join(filter(None, lists)):
             options[key] = parameters
     return options
+
+
+def _fields(codec: str, material: Material) -> str | None:
+    """x264 writes top field first into its first picture unless told before."""
+    is_bottom_first = material.tags.is_interlaced and material.field_order in BOTTOM_FIRST
+    return "bff=1" if codec == "libx264" and is_bottom_first else None
 
 
 def _light(codec: str, tags: PictureTags) -> Iterator[str]:

@@ -83,7 +83,7 @@ class VideoEncoder:
         if tags.is_interlaced and context.name not in INTERLACED:
             self.warnings.append(f"{context.name} holds the interlaced pictures, but cannot say that they are")
         configure(context, self._encoding, material)
-        context.field_order = source.codec_context.field_order
+        context.field_order = material.field_order
         if context.name == "libx265" and container_format in ISO_FORMATS:
             context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default
         aspect = source.sample_aspect_ratio

@@ -167,6 +167,7 @@ class VideoWriter:
             time_base=like.time_base,
             frame_rate=like.info.frame_rate or DEFAULT_RATE,
             is_rate_variable=is_rate_variable(self._container.format),
+            field_order=source.codec_context.field_order,
             tags=like.tags,
         )
         try:
