@@ -133,7 +133,8 @@ def _follow(comparisons: Iterable[Comparison], limit: int | None) -> Iterator[Co
 def _print_table(result: Result, source: Path) -> None:
     table = Table(title=escape(str(source)), title_justify="left", show_header=False)
     for name, value in summary(result).items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        if value is not None:
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
     if isinstance(result, Harm):
         worst = result.rows[result.worst_frame]
         table.add_row("worst frame", f"{escape(worst.name)}: {worst.psnr:.2f} dB, {worst.changed_share:.2%} changed")

@@ -57,7 +57,7 @@ def _reference(comparison: Comparison) -> Image:
 def _row(decibels: float, comparison: Comparison) -> PillowImage.Image:
     name, rainy, clean, target = comparison
     difference = cv2.absdiff(clean, _reference(comparison))
-    panels = {f"{name}: input": rainy, f"output, {decibels:.2f} dB": clean}
+    panels = {f"{name}: input": rainy, f"output, {decibels:.2f} dB of RGB": clean}
     if target is not None:
         panels["target"] = target
     other = "input" if target is None else "target"
