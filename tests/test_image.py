@@ -225,6 +225,16 @@ def test_residual_is_added_at_the_samples_own_depth(tmp_path: Path, bits: int) -
     assert torch.equal(seen[0][0].permute(1, 2, 0), torch.from_numpy(rainy[..., :3].astype(np.float32) / highest))
 
 
+def test_residual_lands_where_it_belongs_in_a_tall_picture(tmp_path: Path) -> None:
+    rainy = samples(3, 8, (601, 5))
+    picture(3, (601, 5)).save(tmp_path / "rainy.png")
+    residual = torch.from_numpy(np.random.default_rng(9).integers(-300, 300, (1, 3, 601, 5)) / 255).float()
+    derain_image(tmp_path / "rainy.png", tmp_path / "clean.png", lambda _: residual)
+    with Image.open(tmp_path / "clean.png") as clean:
+        change = np.rint(residual[0].permute(1, 2, 0).numpy() * 255)
+        assert np.array_equal(np.asarray(clean), np.clip(rainy + change, 0, 255))
+
+
 def test_gray_gets_the_luma_of_the_residual(tmp_path: Path) -> None:
     Image.new("L", (8, 8), 100).save(tmp_path / "rainy.png")
     residual = torch.tensor([10.0, 20.0, -30.0]).reshape(1, 3, 1, 1) / 255
@@ -604,3 +614,18 @@ def test_picture_too_wide_for_webp_is_refused_before_the_work(tmp_path: Path) ->
 
 def test_fixtures_need_codecs_that_are_built_in() -> None:
     assert all(features.check(name) for name in ("webp", "libtiff", "jpg", "zlib"))
+
+
+def test_damaged_exif_of_a_tiff_does_not_cost_the_picture(tmp_path: Path) -> None:
+    (tmp_path / "rainy.tif").write_bytes(deep_tiff(samples(3, 16), tags={271: "Dashcam", 34665: 2**31}))
+    derain_image(tmp_path / "rainy.tif", tmp_path / "clean.tif", zero)
+    clean, tags = read_tiff((tmp_path / "clean.tif").read_bytes())
+    assert np.array_equal(clean, samples(3, 16))
+    assert tags[271] == "Dashcam"
+
+
+def test_unusual_16_bit_tiff_is_refused_by_name(tmp_path: Path) -> None:
+    for tags in ({284: 2}, {262: 0}, {322: 16}, {339: (2, 2, 2)}):
+        (tmp_path / "rainy.tif").write_bytes(deep_tiff(samples(3, 16), tags=tags))
+        with pytest.raises(MediaError, match=r"rainy\.tif: "):
+            derain_image(tmp_path / "rainy.tif", tmp_path / "clean.tif", pytest.fail)

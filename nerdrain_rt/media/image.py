@@ -18,6 +18,7 @@ from nerdrain_rt.media.target import whole_file
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
+BAND = 256
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601: what a change of red, green and blue means for gray."""
 
@@ -72,17 +73,21 @@ def derain_image(
 
 def _as_rgb(samples: np.ndarray) -> Tensor:
     colour = samples[..., :3] if samples.shape[2] > 2 else samples[..., :1]
-    planes = torch.from_numpy(colour.astype(np.float32) / np.iinfo(samples.dtype).max)
-    return planes.permute(2, 0, 1).expand(3, -1, -1).unsqueeze(0).contiguous()
+    planes = torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32))
+    return planes.div_(np.iinfo(samples.dtype).max).expand(3, -1, -1).unsqueeze(0).contiguous()
 
 
 def _add(samples: np.ndarray, residual: Tensor, bits: int) -> np.ndarray:
-    """Samples plus residual with `bits` each, rounded once."""
-    change = residual[0].permute(1, 2, 0).numpy()
-    if samples.shape[2] < 3:
-        change = (change @ np.array(LUMA, np.float32))[..., None]
+    """Samples plus residual with `bits` each, rounded once; in bands of rows, which keeps float copies small."""
     highest = 2**bits - 1
-    values = samples.astype(np.float32) * np.float32(highest / np.iinfo(samples.dtype).max)
-    values[..., : change.shape[2]] += change * np.float32(highest)
-    rounded: np.ndarray = np.clip(np.rint(values), 0, highest).astype(np.uint16 if bits == 16 else np.uint8)
-    return rounded
+    scale = np.float32(highest / np.iinfo(samples.dtype).max)
+    clean = np.empty_like(samples, np.uint16 if bits == 16 else np.uint8)
+    for top in range(0, len(samples), BAND):
+        rows = slice(top, top + BAND)
+        change = residual[0, :, rows].permute(1, 2, 0).numpy()
+        if samples.shape[2] < 3:
+            change = (change @ np.array(LUMA, np.float32))[..., None]
+        values = samples[rows].astype(np.float32) * scale
+        values[..., : change.shape[2]] += change * np.float32(highest)
+        clean[rows] = np.clip(np.rint(values), 0, highest)
+    return clean
