@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
-TERMINATED = 143
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, treated as Ctrl-C up to the exit code."""
 
 
 def main() -> NoReturn:
-    """Run the command line; exit codes: 0 done, 1 failed, 2 refused, 130 interrupted, 143 terminated."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    """Run the command line; exit codes: 0 done, 1 failed, 2 refused, 130 interrupted or terminated."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = _run()
-    except _Terminated:
-        code = TERMINATED
+        code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code in (INTERRUPTED, TERMINATED):
+    if code == INTERRUPTED:
         # A network on a slow processor may be minutes inside a frame; its thread is not waited for.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -33,14 +25,15 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _run() -> int:
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; KeyboardInterrupt passes."""
     from nerdrain_rt import console
     from nerdrain_rt.cli import app
     from nerdrain_rt.errors import DerainError, UsageError
 
-    is_verbose = "--verbose" in sys.argv or "-v" in sys.argv
+    is_verbose = "--verbose" in arguments or "-v" in arguments
     try:
-        app(prog_name="nerdrain")
+        app(arguments, prog_name="nerdrain")
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             console.note("interrupted")
@@ -56,10 +49,6 @@ def _run() -> int:
         console.error(f"unexpected {type(error).__name__}: {error}; run again with --verbose and report it")
         return 1
     return 0
-
-
-def _raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from nerdrain_rt.model.net import NerdRain, NetConfig
 
 DEFAULT = "nerdrain-s"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
-BUNDLED = {DEFAULT: "0" * 64}
+BUNDLED = {DEFAULT: "d1410fffece8b800796241d184f1678a02dedc5cbb3393c8a8188e82db2e9935"}
 """The weights in the package, by name, with the SHA-256 of their file."""
 CHECKPOINT_SUFFIXES = {".pth", ".pt", ".ckpt"}
 
@@ -64,6 +64,8 @@ def load_weights(name: str | Path = DEFAULT) -> Weights:
     Raises WeightsError where there are none of that name, or the file is damaged or of another network.
     """
     path = list_weights().get(str(name), Path(name))
+    if str(name) in BUNDLED and not path.is_file():
+        raise WeightsError(f"{path}: the bundled weights are missing; install the package again")
     if not path.is_file():
         known = ", ".join(list_weights())
         raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")

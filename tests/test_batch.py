@@ -1,0 +1,75 @@
+"""From names on the command line to jobs."""
+
+from pathlib import Path
+
+import pytest
+
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs
+from nerdrain_rt.errors import UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.mp4", "b.MKV", "a_derained.mp4", ".hidden.mp4", "notes.txt", "deep/c.mov"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def plan(*inputs: object, output: object = None, is_recursive: bool = False) -> list[Job]:
+    return plan_jobs([str(text) for text in inputs], output and str(output), VIDEO_SUFFIXES, is_recursive=is_recursive)
+
+
+def test_single_file_without_output_goes_beside_itself(folder):
+    assert plan(folder / "a.mp4") == [Job(folder / "a.mp4", folder / "a_derained.mp4")]
+
+
+def test_single_file_with_file_output_gets_that_name(folder):
+    assert plan(folder / "a.mp4", output=folder / "x.mkv") == [Job(folder / "a.mp4", folder / "x.mkv")]
+
+
+def test_file_that_does_not_exist_is_left_to_the_reader(folder):
+    assert plan(folder / "no.mp4")[0].source == folder / "no.mp4"
+
+
+def test_folder_gives_its_videos_but_no_results_and_no_hidden_files(folder):
+    assert [job.source.name for job in plan(folder)] == ["a.mp4", "b.MKV"]
+
+
+def test_recursive_folder_keeps_subfolders_in_output(folder, tmp_path):
+    jobs = plan(folder, output=tmp_path / "out", is_recursive=True)
+    assert {job.target.relative_to(tmp_path / "out").as_posix() for job in jobs} == {"a.mp4", "b.MKV", "deep/c.mov"}
+    assert (tmp_path / "out" / "deep").is_dir()
+
+
+def test_several_inputs_make_output_a_folder(folder):
+    jobs = plan(folder / "a.mp4", folder / "b.MKV", output=folder / "out")
+    assert [job.target for job in jobs] == [folder / "out" / "a.mp4", folder / "out" / "b.MKV"]
+
+
+def test_slash_makes_output_a_folder(folder):
+    assert plan(folder / "a.mp4", output=f"{folder}/new/")[0].target == folder / "new" / "a.mp4"
+
+
+def test_pattern_is_expanded(folder):
+    assert [job.source.name for job in plan(f"{folder}/*.mp4")] == ["a.mp4", "a_derained.mp4"]
+
+
+def test_same_input_twice_is_one_job(folder):
+    assert len(plan(folder / "a.mp4", folder / "a.mp4")) == 1
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "words"),
+    [
+        (["{}/*.webm"], None, "matches no file"),
+        (["{}/empty"], None, "no files to derain"),
+        (["{}/a.mp4", "{}/b.MKV"], "{}/notes.txt", "several inputs need a folder"),
+        (["{}/a.mp4", "{}/deep/a.mp4"], "{}/out", "would both become"),
+    ],
+)
+def test_impossible_request_is_refused(folder, inputs, output, words):
+    (folder / "empty").mkdir()
+    (folder / "deep" / "a.mp4").touch()
+    with pytest.raises(UsageError, match=words):
+        plan(*(text.format(folder) for text in inputs), output=output and output.format(folder))
