@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nerdrain_rt.media.tags import PictureTags
 
 CONSTANT_QUALITY = {
-    "libx264": {"crf": "16", "preset": "fast", "a53cc": "1", "udu_sei": "1"},
+    "libx264": {"crf": "16", "preset": "faster", "a53cc": "1", "udu_sei": "1"},
     "libx265": {"crf": "17", "preset": "fast", "a53cc": "1", "udu_sei": "1", "x265-params": "log-level=none"},
     "libvpx-vp9": {"crf": "18", "b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"},
     "libvpx": {"crf": "6", "b": "20M", "cpu-used": "4", "deadline": "good"},
