@@ -20,6 +20,11 @@ from nerdrain_rt.tiling import blend_tiles
 
 _log = logging.getLogger(__name__)
 
+Prepared = tuple[Frame, tuple[Planes, Tensor] | None]
+"""A frame with its planes and its RGB; None where it is to pass as it is."""
+Predicted = tuple[Frame, tuple[Planes, Tensor, Tensor] | None]
+"""A frame with its planes, its RGB and the residual; None where it is to pass as it is."""
+
 SMALLEST_TILE = 64
 MEMORY_SHARE = 0.7
 """The part of the free memory that one frame may take before it is tiled."""
@@ -64,10 +69,36 @@ class Derainer:
         self._fitting: set[torch.Size] = set()
 
     def derain(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Each frame again, its picture changed in place."""
+        """Each frame again, its picture changed in place: the three steps one after the other.
+
+        Where each step runs ahead of the next in a thread of its own, the network hides the other two.
+        """
+        return self.finish(self.predict(self.prepare(frames)))
+
+    def prepare(self, frames: Iterable[Frame]) -> Iterator[Prepared]:
+        """The first step: each frame with its planes and them as RGB, on the device."""
         for frame in frames:
-            if self.settings.strength:
-                self._derain_picture(frame)
+            if not self.settings.strength:
+                yield frame, None
+                continue
+            with torch.inference_mode():
+                planes = Planes.of(frame.picture).to(self.backend.device)
+                rainy = planes.rgb()
+            yield frame, (planes, rainy)
+
+    def predict(self, prepared: Iterable[Prepared]) -> Iterator[Predicted]:
+        """The second step: the residual of each frame."""
+        for frame, parts in prepared:
+            yield frame, parts and (*parts, self._frame_residual(frame, parts[1]))
+
+    def finish(self, predicted: Iterable[Predicted]) -> Iterator[Frame]:
+        """The last step: each frame with the residual in its picture."""
+        for frame, parts in predicted:
+            if parts is not None:
+                planes, rainy, residual = parts
+                with torch.inference_mode():
+                    planes.add_residual(rainy, residual)
+                    planes.write_to(frame.picture)
             yield frame
 
     @torch.inference_mode()
@@ -87,16 +118,12 @@ class Derainer:
         return (residual * self.settings.strength).to(rainy.device)
 
     @torch.inference_mode()
-    def _derain_picture(self, frame: Frame) -> None:
-        planes = Planes.of(frame.picture).to(self.backend.device)
-        rainy = planes.rgb()
-        if frame.picture.interlaced_frame and rainy.shape[-2] % 2 == 0:
-            fields = torch.cat([rainy[..., 0::2, :], rainy[..., 1::2, :]])
-            residual = torch.stack(list(self.residual(fields)), dim=2).reshape(rainy.shape)
-        else:
-            residual = self.residual(rainy)
-        planes.add_residual(rainy, residual)
-        planes.write_to(frame.picture)
+    def _frame_residual(self, frame: Frame, rainy: Tensor) -> Tensor:
+        """The residual of a frame, or of its two fields, which lie half a frame apart in time."""
+        if not frame.picture.interlaced_frame or rainy.shape[-2] % 2:
+            return self.residual(rainy)
+        fields = torch.cat([rainy[..., 0::2, :], rainy[..., 1::2, :]])
+        return torch.stack(list(self.residual(fields)), dim=2).reshape(rainy.shape)
 
     def _without_overflow(self, rainy: Tensor) -> Tensor:
         """The backend's residual, in tiles where memory asks for it, in smaller ones where it ran out."""

@@ -70,7 +70,9 @@ def derain_video(
         VideoReader(source, start=start, end=end) as reader,
         VideoWriter(target, like=reader, settings=output) as writer,
         Prefetch(reader) as rainy,
-        Prefetch(derainer.derain(rainy)) as clean,
+        Prefetch(derainer.prepare(rainy), depth=1) as prepared,
+        Prefetch(derainer.predict(prepared), depth=1) as predicted,
+        Prefetch(derainer.finish(predicted)) as clean,
     ):
         for index, frame in enumerate(clean, 1):
             writer.write(frame)

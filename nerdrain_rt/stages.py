@@ -20,7 +20,7 @@ class Prefetch(Generic[Item]):
     a network on a slow processor may be minutes inside one frame.
     """
 
-    def __init__(self, source: Iterable[Item], *, depth: int = 2, interrupt_seconds: float = 0.3) -> None:
+    def __init__(self, source: Iterable[Item], *, depth: int = 2, interrupt_seconds: float = 0.2) -> None:
         if depth < 1:
             raise ValueError(f"depth is {depth}; it must be at least 1")
         self._source = source

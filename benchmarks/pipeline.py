@@ -1,0 +1,233 @@
+"""File-to-file time of the pipeline against its slowest stage alone, and its memory against the length of the clip.
+
+Run as `python benchmarks/pipeline.py [--weights NAME] [--device auto] [--frames 300]`; the last line is JSON.
+The goal: `ratio`, the slowest stage's seconds by the pipeline's, is at least 0.97, on a machine that is otherwise
+idle and where the pipeline's work fits its cores (the column says how many it kept busy).
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from nerdrain_rt import Derainer, OutputSettings, derain_video, load_weights
+from nerdrain_rt.backends import Backend, find_device
+from nerdrain_rt.backends.eager import EagerBackend
+from nerdrain_rt.errors import WeightsError
+from nerdrain_rt.media import VideoReader, VideoWriter
+from nerdrain_rt.model.net import NerdRain, NetConfig
+
+RATE = 30
+GOAL = 0.97
+LENGTHS_SECONDS = (10, 60)
+STAGES = ("decode", "prepare", "predict", "finish", "encode")
+
+
+class KnownCost:
+    """A backend that takes `seconds` for each call and finds no rain."""
+
+    name = "known cost"
+    device = torch.device("cpu")
+    dtype = torch.float32
+    multiple_of = 16
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, rainy: Tensor) -> Tensor:
+        """A residual of zero."""
+        time.sleep(self.seconds)
+        return torch.zeros_like(rainy)
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Nothing worth counting."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """What one clip took: each stage alone, and the whole from file to file."""
+
+    name: str
+    frames: int
+    decode: float
+    prepare: float
+    predict: float
+    finish: float
+    encode: float
+    pipeline: float
+    pipeline_cpu: float
+    """Processor time of all threads."""
+
+    @property
+    def slowest(self) -> str:
+        """The stage that took longest alone."""
+        return max(STAGES, key=lambda stage: getattr(self, stage))
+
+    @property
+    def ratio(self) -> float:
+        """The slowest stage's seconds by the pipeline's; 1 is a pipeline that costs nothing."""
+        slowest: float = getattr(self, self.slowest)
+        return slowest / self.pipeline
+
+
+def make_clip(path: Path, size: tuple[int, int], frames: int) -> Path:
+    """A drifting texture in H.264."""
+    height, width = size
+    texture = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4 + 64, 3), dtype=np.uint8)
+    texture = texture.repeat(4, axis=0).repeat(4, axis=1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            left = index % 240
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[:height, left : left + width]), "rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def exhaust(items: Iterable[object]) -> None:
+    """Take every item and keep none."""
+    for _ in items:
+        pass
+
+
+def measure(name: str, clip: Path, backend: Backend, output: OutputSettings) -> Seconds:
+    """Each stage alone with its input in memory, then the whole."""
+    target = clip.with_name("clean.mkv")
+    derainer = Derainer(backend=backend)
+    with VideoReader(clip) as reader:
+        prepared = list(derainer.prepare(reader))
+    predicted = list(derainer.predict(prepared[:1])) * len(prepared)
+
+    def decode() -> None:
+        with VideoReader(clip) as reader:
+            exhaust(reader)
+
+    def encode() -> None:
+        with VideoReader(clip) as reader, VideoWriter(target, like=reader, settings=output) as writer:
+            for frame, _ in prepared:
+                writer.write(frame)
+
+    frames = [frame for frame, _ in prepared]
+    alone = {
+        "decode": seconds_of(decode),
+        "prepare": seconds_of(lambda: exhaust(derainer.prepare(frames))),
+        "predict": seconds_of(lambda: exhaust(derainer.predict(prepared))),
+        "finish": seconds_of(lambda: exhaust(derainer.finish(predicted))),
+        "encode": seconds_of(encode),
+    }
+    cpu = time.process_time()
+    whole = seconds_of(lambda: exhaust(derain_video(clip, target, derainer, output=output)))
+    return Seconds(name, len(frames), **alone, pipeline=whole, pipeline_cpu=time.process_time() - cpu)
+
+
+def peak_mebibytes() -> float:
+    """The largest memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def measure_memory(folder: Path, size: tuple[int, int], output: OutputSettings) -> dict[int, float]:
+    """Peak memory after clips of growing length; what a longer one does not add does not depend on the length."""
+    peaks = {}
+    for length in LENGTHS_SECONDS:
+        clip = make_clip(folder / f"{length}.mp4", size, length * RATE)
+        exhaust(derain_video(clip, folder / "clean.mkv", Derainer(backend=KnownCost(0)), output=output))
+        peaks[length] = peak_mebibytes()
+    return peaks
+
+
+def load_real(weights: str | None, device: torch.device) -> Backend:
+    """The eager backend with these weights; without any, with a random network of the default's size."""
+    try:
+        net = load_weights(*filter(None, [weights])).build()
+    except WeightsError:
+        if weights:
+            raise
+        net = NerdRain(NetConfig()).eval().requires_grad_(False)
+    return EagerBackend(net, device)
+
+
+def table_of(results: list[Seconds]) -> Table:
+    """Milliseconds for each frame."""
+    table = Table("", "frames", title="Milliseconds per frame")
+    for column in (*STAGES, "pipeline", "cores", "ratio"):
+        table.add_column(column, justify="right")
+    for row in results:
+        times = (getattr(row, column) for column in (*STAGES, "pipeline"))
+        cells = [f"{1000 * seconds / row.frames:.1f}" for seconds in times]
+        color = "green" if row.ratio >= GOAL else "red"
+        cores = f"{row.pipeline_cpu / row.pipeline:.1f}"
+        table.add_row(row.name, str(row.frames), *cells, cores, f"[{color}]{row.ratio:.1%}[/]")
+    return table
+
+
+def main() -> None:
+    """Print both tables, then everything as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", help="name or path; the bundled ones, or a random network where they are missing")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--real-frames", type=int, default=8)
+    parser.add_argument("--height", type=int, default=360)
+    options = parser.parse_args()
+    size = options.height, options.height * 16 // 9 // 2 * 2
+    overwriting = OutputSettings(overwrite=True)
+    slow_encoder = OutputSettings(overwrite=True, codec="libx264", codec_options={"preset": "slower", "threads": "1"})
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        memory = measure_memory(folder, (96, 160), overwriting)
+        clip = make_clip(folder / "rainy.mp4", size, options.frames)
+        short = make_clip(folder / "short.mp4", (96, 160), options.real_frames)
+        shape = f"{size[1]}x{size[0]}"
+        real = load_real(options.weights, find_device(options.device))
+        results = [
+            measure(f"{shape}, network 20 ms", clip, KnownCost(0.020), overwriting),
+            measure(f"{shape}, slow encoder", clip, KnownCost(0), slow_encoder),
+            measure(f"160x96, eager {real.device}", short, real, overwriting),
+        ]
+
+    console = Console()
+    console.print(table_of(results))
+    peaks = Table("clip of", "peak memory", title="Memory against length")
+    for length, peak in memory.items():
+        peaks.add_row(f"{length} s", f"{peak:.0f} MiB")
+    console.print(peaks)
+    print(
+        json.dumps(
+            {
+                "ratio": round(min(row.ratio for row in results), 4),
+                "threads": torch.get_num_threads(),
+                "results": [asdict(row) | {"slowest": row.slowest, "ratio": round(row.ratio, 4)} for row in results],
+                "peak_mebibytes": {str(length): round(peak, 1) for length, peak in memory.items()},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
