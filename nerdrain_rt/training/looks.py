@@ -45,7 +45,7 @@ class OpticalLook:
     drop_mm: Range = (1.0, 3.0)
     drops_per_m3: Range = (60, 700)
     """Drops above 1 mm; Marshall and Palmer (1948) give 250 at 10 mm/h and 730 at 50 mm/h."""
-    exposure_seconds: Range = (1 / 250, 1 / 40)
+    exposure_seconds: Range = (1 / 1000, 1 / 40)
     focal_pixels: Range = (450, 1500)
     wind_m_s: float = 3.0
     """Largest sideways speed of the air."""
@@ -71,10 +71,10 @@ class RainSettings:
 
     dry: float = 0.09
     """No rain: the target is the rainy image itself."""
-    light: float = 0.40
+    light: float = 0.35
     heavy: float = 0.12
     fine: float = 0.08
     thick: float = 0.04
-    optical: float = 0.27
+    optical: float = 0.36
     dry_filmed: float = 0.5
     optics: OpticalLook = OpticalLook()
