@@ -115,7 +115,9 @@ class Derainer:
         residual = self._without_overflow(_pad(work, self.backend.multiple_of))[..., : work.shape[-2], : work.shape[-1]]
         if residual.shape[-2:] != size:
             residual = F.interpolate(residual, size, mode="bilinear")
-        return (residual * self.settings.strength).to(rainy.device)
+        if self.settings.strength < 1:
+            residual = residual * self.settings.strength
+        return residual.to(rainy.device)
 
     @torch.inference_mode()
     def _frame_residual(self, frame: Frame, rainy: Tensor) -> Tensor:
