@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nerdrain_rt.errors import UsageError
+from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.report import media_errors
 
 
@@ -16,8 +16,21 @@ from nerdrain_rt.media.report import media_errors
 def whole_file(target: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary name beside `target`; what was written there becomes `target` when the block ends well.
 
-    Raises `UsageError` on entering for a target that exists, is the source, or has no writable folder, `MediaError`
-    where the finished file cannot be given its name. However the block is left, no temporary file remains.
+    Raises as `temporary_beside` on entering and as `publish` at the end. However the block is left, no temporary
+    file remains.
+    """
+    temporary = temporary_beside(target, source=source, overwrite=overwrite)
+    try:
+        yield temporary
+        publish(temporary, target, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
+    """The hidden name under which the result is made, of the same suffix.
+
+    Raises `UsageError` for a target that exists, is the source, or has no writable folder.
     """
     folder = target.parent
     if not folder.is_dir():
@@ -28,25 +41,28 @@ def whole_file(target: Path, *, source: Path, overwrite: bool) -> Iterator[Path]
         raise UsageError(f"{target}: is the source itself; choose another name")
     if target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; allow overwriting or choose another name")
-    temporary = folder / f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}"
-    try:
-        yield temporary
-        with media_errors(target):
-            publish(temporary, target, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return folder / f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}"
 
 
 def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name, without replacing one that appeared meanwhile unless `overwrite`."""
-    if overwrite:
-        temporary.replace(target)
-        return
+    """Give the finished file its name; `temporary` may stay as a second one.
+
+    Without `overwrite`, a target that appeared meanwhile is left alone: the result is kept under a name of its own,
+    which the `MediaError` tells.
+    """
+    with media_errors(target):
+        if overwrite or not _link(temporary, target):
+            temporary.replace(target)
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    """Whether `target` is now a second name of the file; it is False where there are no hard links."""
     try:
         os.link(temporary, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
+    except OSError:
         if target.exists():
-            raise FileExistsError(17, "File exists") from None
-        temporary.replace(target)
+            result = target.with_stem(f"{target.stem}.{secrets.token_hex(4)}")
+            temporary.replace(result)
+            raise MediaError(f"{target}: exists by now; the result is {result}") from None
+        return False
+    return True

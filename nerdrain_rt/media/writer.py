@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from nerdrain_rt.media.encoder import VideoEncoder
 from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
 from nerdrain_rt.media.routes import is_cover_art, kept_tags
+from nerdrain_rt.media.target import publish, temporary_beside
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -104,7 +103,7 @@ class VideoWriter:
         if error is None:
             try:
                 self._finish()
-                self._publish(self.target, overwrite=self._settings.overwrite)
+                publish(self._temporary, self.target, overwrite=self._settings.overwrite)
             finally:
                 self._discard()
             return
@@ -112,22 +111,13 @@ class VideoWriter:
             if self._settings.keep_partial and self.frames_written:
                 with suppress(MediaError):
                     self._finish(whole=False)
-                    self._publish(self.target.with_stem(f"{self.target.stem}.partial"), overwrite=True)
+                    publish(self._temporary, self.target.with_stem(f"{self.target.stem}.partial"), overwrite=True)
         finally:
             self._discard()
 
     def _refuse(self) -> None:
-        target = self.target
-        folder = target.parent
-        if not folder.is_dir():
-            raise UsageError(f"{target}: there is no folder {folder}")
-        if not os.access(folder, os.W_OK):
-            raise UsageError(f"{target}: the folder {folder} is not writable")
-        if target.exists() and Path(self._like.source).exists() and target.samefile(self._like.source):
-            raise UsageError(f"{target}: is the source itself; choose another name")
-        if target.exists() and not self._settings.overwrite:
-            raise UsageError(f"{target}: exists; allow overwriting or choose another name")
-        self._temporary = folder / f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}"
+        source = Path(self._like.source)
+        self._temporary = temporary_beside(self.target, source=source, overwrite=self._settings.overwrite)
         try:
             self._container = av.open(str(self._temporary), "w", metadata_errors="surrogateescape")
         except ValueError:
@@ -135,7 +125,8 @@ class VideoWriter:
         else:
             is_single_file = not self._container.format.no_file
         if not is_single_file:
-            raise UsageError(f"{target}: no video file ends in {target.suffix or 'nothing'!r}; try {WORKING_SUFFIXES}")
+            ending = self.target.suffix or "nothing"
+            raise UsageError(f"{self.target}: no video file ends in {ending!r}; try {WORKING_SUFFIXES}")
 
     def _open(self) -> None:
         reports = []
@@ -213,24 +204,6 @@ class VideoWriter:
             if whole:
                 self._passthrough.finish()
             self._container.close()
-
-    def _publish(self, target: Path, *, overwrite: bool) -> None:
-        """Give the finished file its name, without replacing one that appeared meanwhile."""
-        with media_errors(target):
-            if overwrite or not self._link(target):
-                self._temporary.replace(target)
-
-    def _link(self, target: Path) -> bool:
-        """Whether `target` is now a second name of the file; it is False where there are no hard links."""
-        try:
-            os.link(self._temporary, target)
-        except OSError:
-            if target.exists():
-                result = target.with_stem(f"{target.stem}.{secrets.token_hex(4)}")
-                self._temporary.replace(result)
-                raise MediaError(f"{target}: exists by now; the result is {result}") from None
-            return False
-        return True
 
     def _discard(self) -> None:
         """Close everything and leave no temporary file; removed first, so that no trailer is worth writing."""
