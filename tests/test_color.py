@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pytest
 import torch
 from av.filter import Graph
-from av.video.format import VideoFormat, names
+from av.video.format import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerdrain_rt.color import ColorSpec, PixelLayout, Planes, add_residual, is_supported, nearest_supported, to_rgb
-from nerdrain_rt.errors import MediaError
+from nerdrain_rt.color import ColorSpec, Planes, add_residual, to_rgb
+from nerdrain_rt.pixel_layout import PixelLayout, is_supported
 
 Codes = dict[str, npt.NDArray[np.int64]]
 
@@ -181,17 +181,6 @@ def flat_picture(luma: int, format_name: str = "yuv420p", size: tuple[int, int] 
     for letter, values in codes.items():
         values[...] = luma if letter == "y" else 2 ** (sampling.bits - 1)
     return make_picture(format_name, size, codes)
-
-
-def test_supported_formats_are_every_one_of_the_families_asked_for() -> None:
-    depths = [f"{bits}{order}" for bits in (9, 10, 12, 14, 16) for order in ("le", "be")]
-    wanted = [f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", *depths)]
-    wanted += [f"gbrp{depth}" for depth in ("", *depths)] + [f"gray{depth}" for depth in ("", *depths)]
-    wanted += [f"yuva{chroma}p" for chroma in (420, 422, 444)] + [f"yuvj{chroma}p" for chroma in (420, 422, 444)]
-    wanted += ["nv12", "nv21", "nv16", "nv24", "nv42", "p010le", "p012le", "p016be", "p210le", "p410le", "ya8"]
-    wanted += ["yuyv422", "uyvy422", "y210le", "rgb24", "bgr24", "rgba", "bgra", "argb", "abgr", "rgb0", "0bgr"]
-    wanted += ["rgb48le", "rgba64le", "gbrap", "gbrap10le", "ayuv64le", "yuv411p", "yuv440p", "ya16le"]
-    assert [name for name in wanted if name not in SUPPORTED] == []
 
 
 @pytest.mark.parametrize("format_name", SAMPLINGS)
@@ -493,48 +482,6 @@ def test_a_spec_given_overrules_the_picture() -> None:
     codes = read_codes(picture, random_codes(SAMPLINGS["yuv420p"], (8, 6)))
     expected = reference_rgb(codes, SAMPLINGS["yuv420p"], spec).clip(0, 1)
     np.testing.assert_allclose(Planes.of(picture, spec=spec).rgb()[0].numpy(), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("format_name", "nearest"),
-    [
-        ("yuv420p", "yuv420p"),
-        ("pal8", "rgb24"),
-        ("monow", "gray"),
-        ("monob", "gray"),
-        ("bayer_rggb8", "rgb24"),
-        ("rgb565le", "rgb24"),
-        ("x2rgb10le", "rgb48le"),
-        ("gbrpf32le", "rgb48le"),
-        ("gbrapf32le", "rgba64le"),
-        ("grayf32le", "gray16le"),
-        ("uyyvyy411", "yuv411p"),
-        ("v30xle", "yuv444p10le"),
-    ],
-)
-def test_nearest_supported_keeps_the_most(format_name: str, nearest: str) -> None:
-    assert nearest_supported(format_name) == nearest
-
-
-@pytest.mark.parametrize("format_name", [name for name in names if VideoFormat(name).components])
-def test_nearest_supported_is_supported_for_every_format_in_memory(format_name: str) -> None:
-    assert is_supported(nearest_supported(format_name))
-
-
-def test_unsupported_format_says_what_would_do() -> None:
-    picture = av.VideoFrame(8, 8, "gbrpf32le")
-    with pytest.raises(MediaError, match=r"^pixel format gbrpf32le: not supported; reformat to rgb48le$"):
-        to_rgb(picture, device=CPU)
-
-
-def test_device_memory_says_to_download() -> None:
-    with pytest.raises(MediaError, match=r"cuda: .*download"):
-        PixelLayout.of("cuda")
-
-
-def test_unknown_name_says_so() -> None:
-    with pytest.raises(MediaError, match="yuv421p"):
-        is_supported("yuv421p")
 
 
 @pytest.mark.gpu

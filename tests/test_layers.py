@@ -13,6 +13,7 @@ import nerdrain_rt
 PACKAGE = Path(nerdrain_rt.__file__).parent
 LAYERS = (
     {"errors", "frame"},
+    {"pixel_layout"},
     {"model", "tiling", "color", "stages"},
     {"backends"},
     {"derainer", "media"},
