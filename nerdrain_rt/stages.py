@@ -17,7 +17,8 @@ class Prefetch(Generic[Item]):
     An error of the source is raised from the loop over this stage as itself, after the items
     before it. Leaving the `with` block stops the thread, closes a generator source in it, and
     waits for both; only a KeyboardInterrupt waits no longer than `interrupt_seconds`, because
-    a network on a slow processor may be minutes inside one frame.
+    a network on a slow processor may be minutes inside one frame. A program should then end by `os._exit`:
+    the interpreter cannot unwind a thread inside C++ and would abort.
     """
 
     def __init__(self, source: Iterable[Item], *, depth: int = 2, interrupt_seconds: float = 0.2) -> None:

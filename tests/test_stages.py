@@ -186,6 +186,14 @@ def test_stopping_ends_the_wait_of_a_consumer_in_another_thread():
     assert received == []
 
 
+def test_a_stopped_stage_gives_nothing_more():
+    with Prefetch(range(9)) as stage:
+        next(stage)
+        time.sleep(0.01)
+        stage.stop()
+        assert list(stage) == []
+
+
 def test_nested_stages_keep_order_and_close_from_the_outside_in():
     closed = []
 
