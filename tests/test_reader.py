@@ -8,8 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+import torch
 
+from nerdrain_rt.color import to_rgb
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media import VideoReader
 from nerdrain_rt.stages import Prefetch
@@ -231,11 +234,45 @@ def test_a_change_of_size_is_converted_to_the_first(tmp_path: Path) -> None:
     assert any("converted to 128x96" in line for line in reader.warnings)
 
 
-def test_a_palette_is_delivered_as_rgb(tmp_path: Path) -> None:
-    palette = tmp_path / "palette.mov"
-    clips.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", "-c:v", "png", "-pix_fmt", "pal8", palette)
-    with VideoReader(palette) as reader:
-        assert {frame.picture.format.name for frame in reader} == {reader.info.pixel_format} == {"rgb24"}
+@pytest.mark.parametrize(
+    ("codec", "suffix", "pixel_format", "delivered"),
+    [
+        ("png", ".mov", "pal8", "rgb24"),
+        ("png", ".mov", "monob", "gray"),
+        ("rawvideo", ".avi", "rgb555le", "rgb24"),
+        ("rawvideo", ".nut", "v30xle", "yuv444p10le"),
+        ("ffv1", ".mkv", "gbrpf32le", "rgb48le"),
+    ],
+)
+def test_a_format_the_network_cannot_read_is_converted_and_told(
+    tmp_path: Path, codec: str, suffix: str, pixel_format: str, delivered: str
+) -> None:
+    path = tmp_path / f"clip{suffix}"
+    if codec == "png":
+        clips.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", "-c:v", codec, "-pix_fmt", pixel_format, path)
+    else:
+        clips.video(path, codec=codec, pixel_format=pixel_format, frames=3, options={"strict": "-2"})
+    with VideoReader(path) as reader:
+        assert {frame.picture.format.name for frame in reader} == {reader.info.pixel_format} == {delivered}
+    (line,) = reader.warnings
+    assert f"cannot read {pixel_format} pictures; converted to {delivered}" in line
+
+
+def test_converted_floats_keep_their_values(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    colors = {"green": 0.5, "blue": 0.25, "red": 0.75}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 16, 16, "gbrpf32le", {"strict": "-2"}
+        picture = av.VideoFrame(16, 16, "gbrpf32le")
+        for plane, value in zip(picture.planes, colors.values(), strict=True):
+            plane.update(np.full(plane.buffer_size // 4, value, "<f4").tobytes())
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    with VideoReader(path) as reader:
+        (frame,) = reader
+    rgb = to_rgb(frame.picture, device=torch.device("cpu"))[0, :, 8, 8]
+    assert rgb.tolist() == pytest.approx([colors[name] for name in ("red", "green", "blue")], abs=1e-3)
 
 
 def test_the_best_of_several_videos_is_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import av
 from av.container.core import Flags
@@ -17,9 +17,7 @@ from nerdrain_rt.frame import Frame, VideoInfo
 from nerdrain_rt.media.report import codec_name, explain, media_errors
 from nerdrain_rt.media.source import MICROSECONDS, find_video_stream, open_source, read_packets
 from nerdrain_rt.media.tags import PictureTags
-
-if TYPE_CHECKING:
-    from av.video.format import VideoFormat
+from nerdrain_rt.pixel_layout import nearest_supported
 
 SEEK_LEADS_SECONDS = (0, 1, 10)
 """How far before the wanted start to seek, tried in turn until a picture before it is found."""
@@ -31,8 +29,9 @@ class VideoReader:
     """The frames of the video stream of `source`, as a context manager and an iterable that is read once.
 
     `start` and `end` are seconds from the beginning of the file; frames with start <= time < end are
-    delivered. Timestamps that are missing or do not grow are repaired, a picture of another size or
-    format than the first is converted to the first's; both are told in `warnings`.
+    delivered. Pixel formats that `color` does not read (palettes, bitmaps, floats) are converted to the
+    nearest it does, a picture of another size or format than the first to the first's, timestamps that are
+    missing or do not grow are repaired; `warnings` tells all of it.
 
     Raises `MediaError` on entering where no picture can be had, `UsageError` for an impossible range.
     """
@@ -128,7 +127,9 @@ class VideoReader:
             raise MediaError(f"{self.source}: {self._why_nothing()}")
         self.first_pts = self._repaired_pts(first, None)
         self.tags = PictureTags.of(first)
-        self._format = plain_format(first.format)
+        self._format = nearest_supported(first.format.name)
+        if self._format != first.format.name:
+            self._note_fault(f"the network cannot read {first.format.name} pictures; converted to {self._format}")
         self.info = self._describe(first)
         self._first = first
 
@@ -194,10 +195,11 @@ class VideoReader:
         height, width = self.info.size
         if picture.format.name == self._format and (picture.height, picture.width) == self.info.size:
             return picture
-        if plain_format(picture.format) != self._format or (picture.height, picture.width) != self.info.size:
+        if nearest_supported(picture.format.name) != self._format or (picture.height, picture.width) != self.info.size:
             self._note_fault(f"size or pixel format changes; converted to {width}x{height} {self._format}")
         with media_errors(f"{self.source}: {picture.width}x{picture.height} {picture.format.name} picture"):
-            return picture.reformat(width=width, height=height, format=self._format)
+            # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
+            return picture.reformat(width=width, height=height, format=self._format, threads=1)
 
     def _check_end(self, last_pts: int | None) -> None:
         expected = self._expected_end
@@ -260,10 +262,3 @@ class VideoReader:
 def decoder_time(picture: av.VideoFrame) -> int | None:
     """The picture's time in units of its stream; formats without presentation times have the decoding time only."""
     return picture.pts if picture.pts is not None else picture.dts
-
-
-def plain_format(pixel_format: VideoFormat) -> str:
-    """The format pictures are delivered in: their own, but palettes and bitmaps spread out."""
-    if pixel_format.has_palette:
-        return "rgb24"
-    return "gray" if pixel_format.is_bit_stream else pixel_format.name
