@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from nerdrain_rt.errors import MediaError
-from nerdrain_rt.training.data import CleanImages, ImagePairs, read_image
+from nerdrain_rt.training.data import CleanImages, ImagePairs
 
 
 def seeded(seed=0):
@@ -138,44 +138,3 @@ def test_corrupt_image_is_named_in_one_line(tmp_path, content):
         CleanImages(tmp_path)
 
     assert "\n" not in str(raised.value)
-
-
-def test_truncated_image_is_refused(tmp_path):
-    path = write(tmp_path / "a.png", noise())
-    path.write_bytes(path.read_bytes()[:-2000])
-
-    with pytest.raises(MediaError, match="not a readable image"):
-        read_image(path)
-
-
-def test_gray_is_repeated(tmp_path):
-    gray = noise(channels=1)
-
-    image = read_image(write(tmp_path / "a.png", gray))
-
-    assert image.shape == (3, 40, 60)
-    assert all(np.array_equal(plane.numpy(), gray) for plane in image)
-
-
-def test_alpha_is_dropped(tmp_path):
-    rgba = noise(channels=4)
-
-    image = read_image(write(tmp_path / "a.png", rgba))
-
-    assert np.array_equal(image.permute(1, 2, 0).numpy(), rgba[..., :3])
-
-
-def test_sixteen_bits_are_cut_to_eight(tmp_path):
-    deep = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27
-
-    image = read_image(write(tmp_path / "a.png", deep))
-
-    assert np.array_equal(image[0].numpy(), deep >> 8)
-
-
-def test_rotation_tag_is_applied(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(noise(40, 60)).save(tmp_path / "a.jpg", exif=exif)
-
-    assert read_image(tmp_path / "a.jpg").shape == (3, 60, 40)

@@ -18,7 +18,8 @@ from nerdrain_rt.evaluation.evaluate import evaluate_pairs, residual_in_windows
 from nerdrain_rt.evaluation.flicker import measure_flicker
 from nerdrain_rt.evaluation.harm import measure_harm
 from nerdrain_rt.evaluation.metrics import EQUAL_DB
-from nerdrain_rt.evaluation.pictures import find_images, match_images, read_image
+from nerdrain_rt.evaluation.pictures import match_images
+from nerdrain_rt.media.image_folder import read_image
 from nerdrain_rt.model.checkpoint import from_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from tests.fakes import FakeBackend
@@ -175,33 +176,9 @@ def test_image_without_partner_is_named(pairs, tmp_path, side):
         evaluate_pairs(derainer(), *pairs)
 
 
-def test_images_come_in_numeric_order_without_hidden_ones(tmp_path):
-    for name in ("10.png", "2.png", "._2.png", "1.png"):
-        write(tmp_path / name, noise())
-
-    assert [path.name for path in find_images(tmp_path)] == ["1.png", "2.png", "10.png"]
-
-
-@pytest.mark.parametrize(("name", "content"), [("a.png", b"not an image"), ("a.jpg", b""), ("b.png", None)])
-def test_unreadable_image_is_named(tmp_path, name, content):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-
-    with pytest.raises(MediaError, match=f"{name}: not a readable image"):
-        read_image(tmp_path / name)
-
-
 def test_folder_without_images_is_refused(tmp_path):
     with pytest.raises(MediaError, match="no images"):
         measure_harm(derainer(), tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["gray", "alpha", "deep"])
-def test_other_kinds_of_images_become_rgb(tmp_path, kind):
-    gray = noise()[..., 0]
-    samples = {"gray": gray, "alpha": np.dstack([gray] * 4), "deep": gray.astype(np.uint16) * 257}[kind]
-
-    assert np.array_equal(read_image(write(tmp_path / "a.png", samples)), np.dstack([gray] * 3))
 
 
 def test_windows_keep_the_first_ones_pixels():

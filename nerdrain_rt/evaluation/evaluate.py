@@ -93,7 +93,7 @@ def compare(
 
 def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:
     """The clean picture, rounded to 8 bits as a file of it would be."""
-    values = torch.from_numpy(rainy.copy()).permute(2, 0, 1)[None].float() / 255
+    values = torch.from_numpy(rainy).permute(2, 0, 1)[None].float() / 255
     residual = residual_in_windows(values, derainer.residual) if protocol == "windows" else derainer.residual(values)
     codes = (values + residual).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
     return np.ascontiguousarray(codes[0].permute(1, 2, 0).numpy())

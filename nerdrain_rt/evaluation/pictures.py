@@ -8,17 +8,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image as PillowImage
-from PIL import ImageOps
 
-from nerdrain_rt.batch import IMAGE_SUFFIXES
 from nerdrain_rt.color import to_rgb
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.evaluation.metrics import Image
+from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES, find_images, read_image
 from nerdrain_rt.media.reader import VideoReader
-from nerdrain_rt.media.report import explain
 
 
 class Picture(NamedTuple):
@@ -39,7 +35,7 @@ class Pair(NamedTuple):
 def read_pictures(source: Path) -> Iterator[Picture]:
     """Every frame of a video, or every image of a folder with numbers in their names in numeric order."""
     if _holds_images(source):
-        for path in find_images(source):
+        for path in find_images(source) if source.is_dir() else [source]:
             yield Picture(path.name, read_image(path))
         return
     with VideoReader(source) as reader:
@@ -80,28 +76,6 @@ def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
     if unused := next((path for path in target_paths if path not in set(matches.values())), None):
         raise MediaError(f"{unused}: no rainy image of this name in {rainy}")
     return matches
-
-
-def find_images(source: Path) -> list[Path]:
-    """The images below a folder, "2" before "10", or the one that is named; MediaError where there are none."""
-    if not source.is_dir():
-        return [source]
-    found = [path for path in source.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    if not found:
-        raise MediaError(f"{source}: no images in this folder; it takes {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return sorted(found, key=_numeric_order)
-
-
-def read_image(path: Path) -> Image:
-    """RGB with 8 bits: gray is repeated, alpha dropped, 16 bits are cut to 8, rotation tags are applied."""
-    try:
-        with PillowImage.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I"):
-                picture = PillowImage.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
-        raise MediaError(f"{path}: not a readable image ({explain(error)})") from error
 
 
 def _holds_images(source: Path) -> bool:
@@ -147,7 +121,3 @@ def _core(name: str) -> str:
 
 def _is_named_target(path: Path) -> bool:
     return re.search(r"^norain-[0-9]+$|gt$", path.stem.lower()) is not None
-
-
-def _numeric_order(path: Path) -> list[str | int]:
-    return [int(part) if index % 2 else part for index, part in enumerate(re.split("([0-9]+)", path.as_posix()))]

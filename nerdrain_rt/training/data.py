@@ -8,17 +8,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
 from nerdrain_rt.errors import MediaError
+from nerdrain_rt.media.image_folder import find_images, read_image
 
 _log = logging.getLogger(__name__)
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
 class Crops(NamedTuple):
@@ -37,7 +34,7 @@ class CleanImages:
     def __init__(
         self, folder: Path | str, device: torch.device | str = "cpu", *, exclude: Collection[str] = ()
     ) -> None:
-        found = [path for path in find_images(folder) if not any(fnmatch(path.name, pattern) for pattern in exclude)]
+        found = [path for path in _sorted(folder) if not any(fnmatch(path.name, pattern) for pattern in exclude)]
         if not found:
             raise MediaError(f"{folder}: every image is excluded by {', '.join(exclude)}")
         self.images = _load(found, torch.device(device))
@@ -84,33 +81,14 @@ class ImagePairs:
         return Crops(rainy, target)
 
 
-def find_images(folder: Path | str) -> list[Path]:
-    """Paths of all images below a folder, sorted; MediaError where there are none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise MediaError(f"{folder}: no such folder")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise MediaError(f"{folder}: no images in it; wanted PNG, JPEG or WebP files")
-    return found
-
-
-def read_image(path: Path) -> Tensor:
-    """3 H W uint8 RGB: gray is repeated, alpha dropped, 16 bits cut to 8, rotation tags applied."""
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I"):
-                picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
-            pixels = np.array(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: not a readable image ({error})") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+def _sorted(folder: Path | str) -> list[Path]:
+    """Images in the order of their names as text, which decides what a seed draws and so must not change."""
+    return sorted(find_images(folder))
 
 
 def _by_stem(folder: Path | str) -> dict[Path, Path]:
     paths: dict[Path, Path] = {}
-    for path in find_images(folder):
+    for path in _sorted(folder):
         stem = path.relative_to(folder).with_suffix("")
         if stem in paths:
             raise MediaError(f"{path}: {paths[stem].name} has the same name; a pair needs one image on each side")
@@ -119,7 +97,7 @@ def _by_stem(folder: Path | str) -> dict[Path, Path]:
 
 
 def _load(paths: Iterable[Path], device: torch.device) -> list[Tensor]:
-    images = [read_image(path).to(device) for path in paths]
+    images = [torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous().to(device) for path in paths]
     _log.info("%d images, %.0f MiB on %s", len(images), sum(image.numel() for image in images) / 2**20, device)
     return images
 

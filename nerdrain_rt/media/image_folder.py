@@ -1,0 +1,45 @@
+"""Folders of images, read as plain 8-bit RGB to score and to train on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from nerdrain_rt.errors import MediaError
+from nerdrain_rt.media.report import explain
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def find_images(folder: Path | str) -> list[Path]:
+    """The images below a folder without hidden ones, "2" before "10"; MediaError where there are none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MediaError(f"{folder}: no such folder")
+    found = [path for path in folder.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not found:
+        raise MediaError(f"{folder}: no images in this folder; it takes {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return sorted(found, key=_numeric_order)
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """H W 3 RGB: gray is repeated, alpha dropped, 16 bits are cut to 8, rotation tags are applied.
+
+    Raises MediaError for what is no image or is damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):
+                picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+            return np.array(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path}: not a readable image ({explain(error)})") from error
+
+
+def _numeric_order(path: Path) -> list[str | int]:
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split("([0-9]+)", path.as_posix()))]
