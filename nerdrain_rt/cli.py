@@ -165,8 +165,8 @@ def image(
             for message in report.warnings:
                 console.warn(message)
         return {
-            "input": report.input,
-            "output": report.output,
+            "input": str(report.input),
+            "output": str(report.output),
             "size": report.size,
             "bits": report.bits,
             "seconds": round(seconds, 3),

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nerdrain_rt.backends import Backend, load_backend
+from nerdrain_rt.backends import Backend, load_backend, precision_name
 from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
@@ -105,7 +105,7 @@ class Derainer:
     def residual(self, rainy: Tensor) -> Tensor:
         """What to add to rainy images B 3 H W in [0, 1] of any size, times the strength; float32, on the same device.
 
-        Raises BackendError where even the smallest tile is too much for the memory.
+        Raises BackendError where even the smallest tile is too much for the memory, or the network's sums overflow.
         """
         size = rainy.shape[-2:]
         work = rainy.to(self.backend.device, torch.float32)
@@ -115,6 +115,9 @@ class Derainer:
         residual = self._without_overflow(_pad(work, self.backend.multiple_of))[..., : work.shape[-2], : work.shape[-1]]
         if residual.shape[-2:] != size:
             residual = F.interpolate(residual, size, mode="bilinear")
+        if not residual.isfinite().all():
+            backend = f"{self.backend.name} in {precision_name(self.backend.dtype)}"
+            raise BackendError(f"{backend}: gave values that are not finite; try --precision fp32")
         if self.settings.strength < 1:
             residual = residual * self.settings.strength
         return residual.to(rainy.device)

@@ -110,13 +110,13 @@ def test_failure_in_one_does_not_stop_the_rest(derain, clip, tmp_path, capsys):
 
 
 def test_damaged_video_is_delivered_with_exit_code_1_unless_tolerant(derain, tmp_path, capsys):
-    whole = clips.video(tmp_path / "whole.mkv", size=(48, 64), frames=48)
+    whole = clips.video(tmp_path / "whole.mkv", size=(48, 64), frames=144)
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     target = tmp_path / "clean.mkv"
     assert derain("video", cut, "-o", target) == 1
     assert "damaged" in capsys.readouterr().err
-    assert 0 < frame_count(target) < 48
+    assert 0 < frame_count(target) < 144
     assert derain("video", cut, "-o", target, "-y", "--tolerant") == 0
 
 
@@ -218,13 +218,12 @@ def test_version_is_printed(capsys):
     assert one_line(capsys.readouterr().out).startswith("nerdrain-rt ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("options", [[], ["--keep-partial"]])
+@pytest.mark.parametrize(("number", "options"), [(signal.SIGINT, []), (signal.SIGTERM, ["--keep-partial"])])
 def test_interrupted_run_ends_within_a_second_and_leaves_nothing_else(tmp_path, number, options):
     source = clips.video(tmp_path / "long.mp4", size=(128, 192), frames=200)
     out = tmp_path / "out"
     out.mkdir()
-    command = [sys.executable, "-m", "nerdrain_rt", "video", source, "-o", out / "clean.mkv", *options]
+    command = [sys.executable, "-m", "nerdrain_rt", "video", source, "-o", out / "clean.mkv", "-c", "ffv1", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size > 2000 for path in out.iterdir()):

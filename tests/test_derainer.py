@@ -286,3 +286,9 @@ def test_frames_that_the_decoder_still_refers_to_are_not_spoiled(tmp_path):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         DerainSettings(**settings)
+
+
+def test_residual_that_is_not_finite_is_an_error():
+    derainer = Derainer(backend=FakeBackend(lambda rainy: torch.full_like(rainy, float("nan"))))
+    with pytest.raises(BackendError, match="not finite"):
+        derainer.residual(torch.rand(1, 3, 16, 16))
