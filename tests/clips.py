@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -9,14 +10,22 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "clips"
 """Real clips kept beside the repository; tests that want them skip where they are not."""
 FONT = b"\x00\x01\x00\x00 not really a font"
 
 
+def need(program: str) -> None:
+    """Skip the test where there is no such program."""
+    if shutil.which(program) is None:
+        pytest.skip(f"needs the {program} command")
+
+
 def ffmpeg(*arguments: object) -> None:
-    """Run the ffmpeg command quietly."""
+    """Run the ffmpeg command quietly; the test skips where there is none."""
+    need("ffmpeg")
     subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
 
 
@@ -27,7 +36,7 @@ def picture(index: int, size: tuple[int, int], pixel_format: str) -> av.VideoFra
     noise = np.random.default_rng(index).integers(0, 40, (height, width))
     rgb = np.stack([rows * 3 + index * 5, columns * 2 + noise, rows + columns + 9 * index], axis=-1) % 256
     frame = av.VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")
-    return frame.reformat(format=pixel_format, dst_colorspace=5)
+    return frame.reformat(format=pixel_format, dst_colorspace=5, threads=1)
 
 
 def video(
@@ -196,7 +205,7 @@ def samples(frame: av.VideoFrame, pixel_format: str) -> bytes:
     """All samples of the picture in `pixel_format`; a step between formats of the same samples loses nothing."""
     if frame.format.name != pixel_format:
         ranges = {"src_color_range": 2, "dst_color_range": 2} if pixel_format.startswith("yuvj") else {}
-        frame = frame.reformat(format=pixel_format, **ranges)
+        frame = frame.reformat(format=pixel_format, threads=1, **ranges)
     return b"".join(_rows(frame, index) for index in range(len(frame.planes)))
 
 

@@ -44,6 +44,7 @@ def times(path: Path) -> list[float]:
 
 
 def probe(path: Path, *entries: str) -> str:
+    clips.need("ffprobe")
     return subprocess.run(
         ["ffprobe", "-v", "error", "-of", "compact", *entries, str(path)], check=True, capture_output=True, text=True
     ).stdout
@@ -151,7 +152,9 @@ def test_the_source_family_and_format_are_the_default(
 
 def difference(before: list[av.VideoFrame], after: list[av.VideoFrame]) -> float:
     """The mean absolute error in steps of 8 bits."""
-    pairs = [(a.to_ndarray(format="rgb24"), b.to_ndarray(format="rgb24")) for a, b in zip(before, after, strict=True)]
+    pairs = [
+        tuple(frame.to_ndarray(format="rgb24", threads=1) for frame in pair) for pair in zip(before, after, strict=True)
+    ]
     return sum(abs(a.astype(float) - b).mean() for a, b in pairs) / len(pairs)
 
 
