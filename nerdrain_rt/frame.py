@@ -30,7 +30,8 @@ class Frame:
 
     def rgb(self) -> np.ndarray:
         """The picture as uint8 H W 3, for showing."""
-        return self.picture.to_ndarray(format="rgb24")
+        # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
+        return self.picture.to_ndarray(format="rgb24", threads=1)
 
 
 @dataclass(frozen=True, slots=True)

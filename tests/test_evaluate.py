@@ -48,7 +48,8 @@ def write_video(path, pictures):
         stream = container.add_stream("ffv1", rate=25)
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "bgr0"
         for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="bgr0")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="bgr0", threads=1)))
         container.mux(stream.encode(None))
     return path
 

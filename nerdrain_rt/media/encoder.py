@@ -98,9 +98,9 @@ class VideoEncoder:
         wanted = self._encoding.pixel_format
         if picture.format.name == wanted:
             return picture
-        if same_samples(picture.format.name) == wanted:
-            return picture.reformat(format=wanted, src_color_range=FULL_RANGE, dst_color_range=FULL_RANGE)
-        return picture.reformat(format=wanted)
+        color_range = FULL_RANGE if same_samples(picture.format.name) == wanted else None
+        # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
+        return picture.reformat(format=wanted, src_color_range=color_range, dst_color_range=color_range, threads=1)
 
     def _pts(self, seconds: Fraction) -> int:
         """The time in the encoder's units, later than the last one."""
