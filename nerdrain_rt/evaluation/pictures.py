@@ -47,11 +47,13 @@ def read_pictures(source: Path) -> Iterator[Picture]:
 def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
     """Pairs of two videos frame by frame, or of two folders by name.
 
-    Raises MediaError for a picture without partner and for partners of different sizes.
+    Raises UsageError for sides of different kinds, MediaError for a picture without partner and for partners of
+    different sizes.
     """
-    for name, left, right in (
-        _pairs_of_images(rainy, target) if _holds_images(rainy) else _pairs_of_frames(rainy, target)
-    ):
+    is_images = _holds_images(rainy)
+    if is_images != _holds_images(target) or rainy.is_dir() != target.is_dir():
+        raise UsageError(f"{rainy} and {target}: give two folders, two images or two videos")
+    for name, left, right in _pairs_of_images(rainy, target) if is_images else _pairs_of_frames(rainy, target):
         if left.shape != right.shape:
             sizes = " and ".join(f"{side.shape[1]}x{side.shape[0]}" for side in (left, right))
             raise MediaError(f"{rainy}: {name} and its target differ in size: {sizes}")
@@ -83,16 +85,12 @@ def _holds_images(source: Path) -> bool:
 
 
 def _pairs_of_images(rainy: Path, target: Path) -> Iterator[Pair]:
-    if rainy.is_dir() != target.is_dir() or not _holds_images(target):
-        raise UsageError(f"{rainy} and {target}: give two folders, two images or two videos")
     matches = match_images(rainy, target) if rainy.is_dir() else {rainy: target}
     for left, right in matches.items():
         yield Pair(left.name, read_image(left), read_image(right))
 
 
 def _pairs_of_frames(rainy: Path, target: Path) -> Iterator[Pair]:
-    if _holds_images(target):
-        raise UsageError(f"{rainy} and {target}: give two folders, two images or two videos")
     for index, (left, right) in enumerate(zip_longest(read_pictures(rainy), read_pictures(target))):
         if left is None or right is None:
             shorter = rainy if left is None else target

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import av
 from av.codec.codec import Codec, find_best_pix_fmt_of_list
 from av.codec.context import Flags
+from av.video.format import VideoFormat
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.media.containers import holds, scratch
@@ -186,7 +187,7 @@ def _formats(codec: str, material: Material) -> Iterator[tuple[str, str | None]]
     source = material.pixel_format
     formats = [known for known in Codec(codec, "w").video_formats or () if known.components and not known.has_palette]
     known = [pixel_format.name for pixel_format in formats] or [source]
-    has_alpha = source.startswith(("yuva", "gbra", "rgba", "bgra", "argb", "abgr", "ya"))
+    has_alpha = any(component.is_alpha for component in VideoFormat(source).components)
     whole = source.replace("420", "444").replace("422", "444") if source.startswith(("yuv", "nv")) else source
     for same in dict.fromkeys((source, same_samples(source))):
         if same in known:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from av.bitstream import BitStreamFilterContext
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from nerdrain_rt.media.codecs import configure, same_samples
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from nerdrain_rt.frame import Frame
     from nerdrain_rt.media.codecs import Material, VideoEncoding
 
-FULL_RANGE = 2
 UNKNOWN_LEVEL = -99
 INTERLACED = {"libx264", "mpeg2video", "mpeg4", "prores_ks", "dnxhd", "ffv1"}
 ASPECT_IN_BITSTREAM = {"libx264", "libx265", "mpeg4", "mpeg2video", "ffv1"}
@@ -98,7 +98,7 @@ class VideoEncoder:
         wanted = self._encoding.pixel_format
         if picture.format.name == wanted:
             return picture
-        color_range = FULL_RANGE if same_samples(picture.format.name) == wanted else None
+        color_range = ColorRange.JPEG if same_samples(picture.format.name) == wanted else None
         # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
         return picture.reformat(format=wanted, src_color_range=color_range, dst_color_range=color_range, threads=1)
 

@@ -13,8 +13,8 @@ from av.stream import Discard
 
 from nerdrain_rt.media.containers import ISO_FORMATS
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
-from nerdrain_rt.media.routes import Maker, Route, is_cover_art, is_writable, kept_tags, makers
-from nerdrain_rt.media.source import MICROSECONDS, open_source, read_packets
+from nerdrain_rt.media.routes import Maker, Route, is_writable, kept_tags, makers
+from nerdrain_rt.media.source import MICROSECONDS, is_cover_art, open_source, read_packets
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

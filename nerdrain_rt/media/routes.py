@@ -10,7 +10,6 @@ import av
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec
-from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
 from nerdrain_rt.media.containers import scratch
@@ -68,11 +67,6 @@ def is_writable(container_format: str, chosen: list[Maker]) -> bool:
         except (av.FFmpegError, ValueError):
             return False
         return True
-
-
-def is_cover_art(stream: Stream) -> bool:
-    """Whether the stream is a single picture that stands for the file."""
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def take_over(target: Stream, source: Stream, *, is_encoded_anew: bool = False) -> None:

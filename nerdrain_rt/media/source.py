@@ -44,7 +44,7 @@ def open_source(source: str) -> InputContainer:
 
 def find_video_stream(container: InputContainer, source: str) -> VideoStream:
     """The stream that FFmpeg would play, cover art aside."""
-    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    moving = [stream for stream in container.streams.video if not is_cover_art(stream)]
     if not moving:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         if container.streams.video:
@@ -55,6 +55,11 @@ def find_video_stream(container: InputContainer, source: str) -> VideoStream:
     if stream.codec_context is None:
         raise MediaError(f"{source}: the video is in a codec that FFmpeg cannot decode")
     return stream
+
+
+def is_cover_art(stream: Stream) -> bool:
+    """Whether the stream is a single picture that stands for the file."""
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def read_packets(

@@ -18,7 +18,8 @@ from nerdrain_rt.media.containers import ISO_FORMATS, is_rate_variable
 from nerdrain_rt.media.encoder import VideoEncoder
 from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
-from nerdrain_rt.media.routes import is_cover_art, kept_tags
+from nerdrain_rt.media.routes import kept_tags
+from nerdrain_rt.media.source import is_cover_art
 from nerdrain_rt.media.target import publish, temporary_beside
 
 if TYPE_CHECKING:
