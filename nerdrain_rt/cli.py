@@ -13,12 +13,13 @@ import typer
 
 from nerdrain_rt import __version__, console
 from nerdrain_rt.backends import precision_name
-from nerdrain_rt.batch import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Job, plan_jobs
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.doctor import doctor_command
 from nerdrain_rt.errors import DerainError, UsageError
 from nerdrain_rt.evaluation.command import eval_command
 from nerdrain_rt.media.image import derain_image
+from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_video

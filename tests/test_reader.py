@@ -320,3 +320,18 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError), VideoReader(path):
             raise RuntimeError
     assert len(list(descriptors.iterdir())) <= before
+
+
+def test_jump_in_even_times_is_told(tmp_path: Path) -> None:
+    path = clips.video(tmp_path / "jump.mkv", frames=60, times=[*range(30), *range(36, 66)])
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 60
+        assert reader.warnings == ["the timestamps jump once: the source may have lost frames"]
+        assert not reader.is_damaged
+
+
+def test_variable_rate_is_no_jump(tmp_path: Path) -> None:
+    path = clips.video(tmp_path / "variable.mkv", frames=12, times=[0, 1, 4, 5, 9, 10, 14, 15, 16, 20, 24, 25])
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 12
+        assert reader.warnings == []

@@ -504,3 +504,10 @@ def test_memory_and_descriptors_do_not_grow(tmp_path: Path) -> None:
     work(40)
     assert len(list(descriptors.iterdir())) <= opened
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 40_000
+
+
+def test_gif_keeps_the_colors(tmp_path: Path) -> None:
+    copy(clips.video(tmp_path / "clip.mp4"), tmp_path / "clip.gif")
+    red, green, blue = decoded(tmp_path / "clip.gif")[0].to_ndarray(format="rgb24").reshape(-1, 3).T.astype(int)
+    assert abs(red - blue).max() > 50
+    assert abs(red - green).max() > 50

@@ -192,9 +192,15 @@ def _formats(codec: str, material: Material) -> Iterator[tuple[str, str | None]]
     for same in dict.fromkeys((source, same_samples(source))):
         if same in known:
             yield same, None
-    deep = [name for name in known if depth_of(name) >= depth_of(source)]
-    nearest, loss = find_best_pix_fmt_of_list(deep or known, same_samples(source), has_alpha)
+    colored = [name for name in known if _color_count(name) >= _color_count(source)]
+    deep = [name for name in colored if depth_of(name) >= depth_of(source)]
+    nearest, loss = find_best_pix_fmt_of_list(deep or colored or known, same_samples(source), has_alpha)
     if nearest is not None and nearest.name not in (source, same_samples(source)):
         yield nearest.name, f"{codec} cannot hold {source}; encoded as {nearest.name}" if loss or not deep else None
     if whole in known:
         yield whole, f"{codec} cannot hold {source} of odd size; encoded as {whole}"
+
+
+def _color_count(pixel_format: str) -> int:
+    """1 for gray, 3 for color."""
+    return sum(not component.is_alpha for component in VideoFormat(pixel_format).components)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,8 @@ from nerdrain_rt.pixel_layout import nearest_supported
 
 SEEK_LEADS_SECONDS = (0, 1, 10)
 """How far before the wanted start to seek, tried in turn until a picture before it is found."""
+RARE_SHARE = 0.05
+"""Up to this share of uneven intervals a frame rate is taken for constant."""
 EARLY_END_SECONDS = 1.0
 """A stream that ends this much before its declared duration was cut off."""
 
@@ -93,8 +96,11 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         picture, self._first = self._first, None
         last_pts: int | None = None
+        intervals: Counter[int] = Counter()
         while picture is not None:
             pts = self._repaired_pts(picture, last_pts)
+            if last_pts is not None:
+                intervals[pts - last_pts] += 1
             if self.end is not None and pts * self.time_base - self.container_start >= self.end:
                 return
             self.frames_read += 1
@@ -104,6 +110,7 @@ class VideoReader:
                 picture = next(self._pictures, None)
                 if self._is_closed:
                     return
+        self._check_intervals(intervals)
         self._check_end(last_pts)
 
     def _open(self) -> None:
@@ -200,6 +207,17 @@ class VideoReader:
         with media_errors(f"{self.source}: {picture.width}x{picture.height} {picture.format.name} picture"):
             # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
             return picture.reformat(width=width, height=height, format=self._format, threads=1)
+
+    def _check_intervals(self, intervals: Counter[int]) -> None:
+        """Tell of jumps in otherwise even times: a camera that skipped, or damage that the demuxer passed over."""
+        total = intervals.total()
+        if not total:
+            return
+        usual, _ = intervals.most_common(1)[0]
+        jumps = sum(count for interval, count in intervals.items() if interval > 1.5 * usual + 1)
+        if 0 < jumps <= RARE_SHARE * total:
+            times = "once" if jumps == 1 else f"{jumps} times"
+            self._note_fault(f"the timestamps jump {times}: the source may have lost frames")
 
     def _check_end(self, last_pts: int | None) -> None:
         expected = self._expected_end
