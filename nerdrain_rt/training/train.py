@@ -3,184 +3,248 @@
 from __future__ import annotations
 
 import copy
-import csv
+import json
 import logging
 import math
 import time
-import tomllib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nerdrain_rt.errors import UsageError, WeightsError
-from nerdrain_rt.model.net import NerdRain, NetConfig
-from nerdrain_rt.training.data import CleanImages
+from nerdrain_rt.errors import DerainError, UsageError, WeightsError
+from nerdrain_rt.model.net import Block, NerdRain, NetConfig, Outputs
+from nerdrain_rt.model.weights import save_weights
+from nerdrain_rt.stages import Prefetch
+from nerdrain_rt.training.batches import Batch, Batches
+from nerdrain_rt.training.logs import RunLog, StepLog
 from nerdrain_rt.training.losses import derain_loss
-from nerdrain_rt.training.rain import add_rain
+from nerdrain_rt.training.recipe import TrainSettings
+from nerdrain_rt.training.validation import Validation
+from nerdrain_rt.training.workers import Workers
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """A recipe; everything but the folders and the device decides the weights."""
-
-    images: str
-    """Folder of clean photographs."""
-    exclude: tuple[str, ...] = ()
-    """File name patterns left out of training."""
-    width: int = 32
-    steps: int = 20_000
-    crops: tuple[tuple[int, int, int], ...] = ((0, 64, 4),)
-    """(from step, crop size, batch), growing."""
-    learning_rate: float = 4e-4
-    final_learning_rate: float = 1e-6
-    warmup_steps: int = 200
-    decay_steps: int | None = None
-    """Steps of the cosine at the end; None: all after the warm-up."""
-    weight_decay: float = 1e-4
-    gradient_limit: float = 0.1
-    ema_decay: float = 0.999
-    precision: str = "bfloat16"
-    seed: int = 0
-    checkpoint_minutes: float = 5.0
-
-    @classmethod
-    def read(cls, path: Path, **changes: Any) -> TrainSettings:
-        """Read a TOML recipe; raises UsageError where a key is unknown or the file is not TOML."""
-        try:
-            content = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path}: not TOML: {error}") from None
-        known = {field.name for field in fields(cls)}
-        if unknown := content.keys() - known:
-            raise UsageError(f"{path}: unknown keys {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
-        content["crops"] = tuple(tuple(stage) for stage in content.get("crops", ((0, 64, 4),)))
-        content["exclude"] = tuple(content.get("exclude", ()))
-        return replace(cls(**content), **changes)
-
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, constant, cosine to the final rate."""
-        decay_steps = self.decay_steps or self.steps - self.warmup_steps
-        done = min(max(0.0, (step - (self.steps - decay_steps)) / decay_steps), 1.0)
-        fall = 0.5 * (1 + math.cos(math.pi * done))
-        rate = self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * fall
-        return rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
-
-    def crop_at(self, step: int) -> tuple[int, int]:
-        """(crop size, batch) of a step."""
-        return next((size, batch) for start, size, batch in reversed(self.crops) if step >= start)
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.safetensors"
+"""The averaged parameters in half precision, to derain with."""
+EXACT_WEIGHTS = "weights-fp32.safetensors"
+"""The same in full precision, to train on from."""
+MOST_BAD_STEPS = 20
 
 
-class StepLog(NamedTuple):
-    """What one step did."""
-
-    step: int
-    loss: float
-    input_psnr: float
-    output_psnr: float
-    learning_rate: float
-    gradient_norm: float
-    seconds: float
+class Diverged(DerainError):
+    """Loss or gradient was not finite for many steps in a row."""
 
 
 class Trainer:
-    """The state of a run; `run_folder` holds `checkpoint.pt` and `log.csv`."""
+    """The state of a run; `folder` holds its checkpoint, tables, sheets and weights.
 
-    def __init__(self, settings: TrainSettings, run_folder: Path, device: torch.device | str = "cpu") -> None:
+    With several processes (`workers`) each trains on its part of every batch, and the first one writes.
+    Raises UsageError, MediaError as the data does.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        folder: Path,
+        device: torch.device | str = "cpu",
+        *,
+        workers: Workers | None = None,
+        net: NerdRain | None = None,
+        tensorboard: bool = False,
+    ) -> None:
         self.settings = settings
-        self.folder = run_folder
-        self.device = torch.device(device)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(settings.seed)
-        self.images = CleanImages(settings.images, self.device, exclude=settings.exclude)
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        net = start_as_identity(NerdRain(NetConfig(width=settings.width)))
-        self.net = net.to(self.device)
+        self.folder = folder
+        self.workers = workers or Workers(device)
+        self.device = device = self.workers.device
+        self._batches = Batches(settings, device, parts=self.workers.count)
+        self._validation = Validation.of(settings, device) if self.workers.is_first else None
+        self._tensorboard = tensorboard
+        self.net = (net or new_net(settings)).to(device)
+        if settings.channels_last:
+            self.net = self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False)
+        if settings.compile and device.type == "cuda":
+            compile_blocks(self.net)
+        self._scales = self.workers.join(_Scales(self.net))
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
         self.step = 0
+        self._state = torch.Generator().manual_seed(settings.seed + self.workers.rank).get_state()
+        self._bad_steps = 0
+        self.is_stopped = False
+
+    def stop(self) -> None:
+        """Let `run` end after the step it is at, as if its time were up; may be called by a signal handler."""
+        self.is_stopped = True
 
     def run(self, *, minutes: float = math.inf) -> Iterator[StepLog]:
-        """Train until the recipe's last step or for `minutes`; checkpoints on the way and at the end."""
+        """Train until the recipe's last step or for `minutes`; checkpoints on the way and at the end.
+
+        Raises Diverged, WeightsError where a checkpoint cannot be written, and what the data raises.
+        """
         start = last_saved = time.monotonic()
-        with (self.folder / "log.csv").open("a", newline="") as file:
-            log = csv.writer(file)
-            while self.step < self.settings.steps and time.monotonic() - start < 60 * minutes:
-                entry = self.train_step()
-                log.writerow([f"{value:.6g}" for value in entry])
-                file.flush()
-                if time.monotonic() - last_saved > 60 * self.settings.checkpoint_minutes:
-                    self.save()
-                    last_saved = time.monotonic()
+        make_folder(self.folder)
+        generator = torch.Generator()
+        generator.set_state(self._state)
+        is_first = self.workers.is_first
+        log = RunLog(self.folder, self.step, tensorboard=self._tensorboard) if is_first else nullcontext()
+        with log as tables, Prefetch(self._batches.rendered(self.step, generator)) as batches:
+            while self.step < self.settings.steps:
+                entry = self._train_step(batches)
+                if tables:
+                    tables.add(entry)
+                    self._validate(tables)
                 yield entry
+                now = time.monotonic()
+                if self.workers.any(self.is_stopped or now - start > 60 * minutes):
+                    break
+                if self.workers.any(now - last_saved > 60 * self.settings.checkpoint_minutes):
+                    self.save()
+                    last_saved = now
         self.save()
 
-    def train_step(self) -> StepLog:
+    def _train_step(self, batches: Iterator[Batch]) -> StepLog:
         """One step; where loss or gradient is not finite the weights stay as they are."""
         start = time.monotonic()
-        size, batch = self.settings.crop_at(self.step)
-        rate = self.settings.learning_rate_at(self.step)
-        rainy, target = add_rain(self.images.crops(batch, size, self.generator), self.generator)
+        rainy, target, state = next(batches)
         precision = getattr(torch, self.settings.precision)
         with torch.autocast(self.device.type, dtype=precision, enabled=precision != torch.float32):
-            outputs = self.net.scales(rainy)
+            outputs = self._scales(rainy)
         loss = derain_loss(outputs, target).total
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.gradient_limit)
-        if torch.isfinite(loss) and torch.isfinite(norm):
+        errors = (mean_square(rainy, target), mean_square(outputs.fine.detach().clamp(0, 1), target))
+        figures = self.workers.mean(torch.stack((loss.detach(), norm, *errors)))
+        rate = self.settings.learning_rate_at(self.step)
+        self._apply(rate, *figures[:2])
+        self._state = state
+        self.step += 1
+        seconds = time.monotonic() - start
+        speed = len(rainy) * self.workers.count / seconds
+        return StepLog(self.step, figures[0], psnr(figures[2]), psnr(figures[3]), rate, figures[1], seconds, speed)
+
+    def _apply(self, rate: float, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
             self._follow()
-        else:
-            _log.warning("step %d: loss %g, gradient %g; left out", self.step, loss, norm)
-        self.step += 1
-        before, after = psnr(rainy, target), psnr(outputs.fine.detach().clamp(0, 1), target)
-        return StepLog(self.step, loss.item(), before, after, rate, norm.item(), time.monotonic() - start)
+            self._bad_steps = 0
+            return
+        self._bad_steps += 1
+        _log.warning("step %d: loss %g, gradient %g; left out", self.step, loss, norm)
+        if self._bad_steps >= MOST_BAD_STEPS:
+            raise Diverged(
+                f"step {self.step}: loss {loss:g}, gradient {norm:g}, the {MOST_BAD_STEPS}th step in a row that is not"
+                f" finite; go on from {self.folder / CHECKPOINT} with a lower learning_rate"
+            )
 
     @torch.no_grad()
     def _follow(self) -> None:
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
 
+    def _validate(self, tables: RunLog) -> None:
+        is_due = self.step % self.settings.validate_every == 0 or self.step == self.settings.steps
+        if self._validation is not None and is_due:
+            tables.add(self._validation(self.average, self.step))
+            self._validation.save_sheet(self.folder / "sheets" / f"{self.step:07d}.png")
+
     def save(self) -> None:
-        """Write `checkpoint.pt` whole or not at all."""
+        """Write checkpoint and weights, each whole or not at all; raises WeightsError, the files before it kept."""
+        states = self.workers.gather(self._state)
+        if self.workers.is_first:
+            self._write(states)
+        self.workers.wait()
+
+    def _write(self, states: list[Tensor]) -> None:
+        make_folder(self.folder)
         state = {
             "step": self.step,
             "settings": asdict(self.settings),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
+            "generator": states[0],
+            "generators": states,
         }
-        partial = self.folder / "checkpoint.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "checkpoint.pt")
+        write_checkpoint(self.folder / CHECKPOINT, state)
+        average = self.average.state_dict()
+        halves = {name: tensor.half() for name, tensor in average.items()}
+        for name, parameters in ((WEIGHTS, halves), (EXACT_WEIGHTS, average)):
+            save_weights(parameters, self.folder / name, metadata=self._metadata())
+
+    def _metadata(self) -> dict[str, str]:
+        recipe = asdict(replace(self.settings, images=None, pairs=None))
+        return {
+            "step": str(self.step),
+            "width": str(self.settings.width),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": self._batches.description,
+            "recipe": json.dumps({name: value for name, value in recipe.items() if value is not None}),
+        }
 
     def resume(self, path: Path | None = None) -> None:
-        """Go on from a checkpoint; raises WeightsError where it is not one of this kind of run."""
-        path = path or self.folder / "checkpoint.pt"
+        """Go on from a checkpoint; raises WeightsError where it is not one of this kind of run.
+
+        With as many processes as before, the run goes on as if it had not been interrupted.
+        """
+        path = path or self.folder / CHECKPOINT
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            self.net.load_state_dict(state["net"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.generator.set_state(state["generator"].cpu())
-            self.step = state["step"]
+            width, wanted = state["settings"]["width"], self.settings.width
+            if width == wanted:
+                self._restore(state)
         except FileNotFoundError:
-            raise WeightsError(f"{path}: no such file") from None
+            raise WeightsError(f"{path}: no such file; begin without --resume") from None
         except Exception as error:
             raise WeightsError(f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]})") from error
+        if width != wanted:
+            raise WeightsError(f"{path}: of a network of width {width}; the recipe's is {wanted}")
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        states = state.get("generators", [state["generator"]])
+        if self.workers.rank < len(states):
+            self._state = states[self.workers.rank].cpu()
+        self.step = state["step"]
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Begin at step 0 with these parameters; raises WeightsError where they are of another network."""
+        try:
+            for net in (self.net, self.average):
+                net.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+        except RuntimeError:
+            raise WeightsError(f"the weights are of another network than the recipe's, {self.net.config}") from None
+
+
+class _Scales(nn.Module):
+    """The network at every scale as a module, for what wraps modules."""
+
+    def __init__(self, net: NerdRain) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, rainy: Tensor) -> Outputs:
+        return self.net.scales(rainy)
+
+
+def new_net(settings: TrainSettings) -> NerdRain:
+    """The recipe's network, by its seed, before its first step."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return start_as_identity(NerdRain(NetConfig(width=settings.width, head_width=settings.head_width)))
 
 
 def start_as_identity(net: NerdRain) -> NerdRain:
@@ -191,7 +255,40 @@ def start_as_identity(net: NerdRain) -> NerdRain:
     return net
 
 
-def psnr(image: Tensor, target: Tensor) -> float:
-    """PSNR in dB over a batch of RGB images in [0, 1]."""
-    error = (image.float() - target.float()).square().mean().item()
+def compile_blocks(net: NerdRain) -> None:
+    """Compile each block in place: they are of few kinds, so that it takes far less time than the whole network."""
+    # One code serves all blocks; its variants are 3 widths at 3 scales for each size of crop.
+    torch._dynamo.config.recompile_limit = 64
+    for module in net.modules():
+        if isinstance(module, Block):
+            module.compile(dynamic=False)
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a file of torch whole or not at all; raises WeightsError, the file before it kept."""
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(state, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: cannot be written, what was there before is kept: {reason}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Raises UsageError where the folder of a run cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: the folder of the run cannot be made: {error.strerror}") from None
+
+
+def mean_square(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the squared differences."""
+    return (images.float() - targets.float()).square().mean()
+
+
+def psnr(error: float) -> float:
+    """PSNR in dB of a mean squared error where 1 is the peak."""
     return -10 * math.log10(max(error, 1e-10))

@@ -1,0 +1,87 @@
+"""Batches of rainy crops and their targets, rendered on the training device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.training.data import CleanImages, ImagePairs
+from nerdrain_rt.training.rain import add_rain
+from nerdrain_rt.training.recipe import TrainSettings
+
+
+class Batch(NamedTuple):
+    """B 3 S S in [0, 1], twice, and the state of the generator after they were drawn."""
+
+    rainy: Tensor
+    target: Tensor
+    state: Tensor
+
+
+class Batches:
+    """The data of a recipe, resident on a device; with several processes, each draws its part of a batch.
+
+    Raises UsageError where the recipe names no data or a batch cannot be divided, MediaError as the data does.
+    """
+
+    def __init__(self, settings: TrainSettings, device: torch.device, *, parts: int = 1) -> None:
+        if settings.images is None and settings.pairs is None:
+            raise UsageError("no images and no pairs to train on; give --images DIR or --pairs RAINY TARGET")
+        if odd := next((batch for *_, batch in settings.crops if batch % parts), None):
+            raise UsageError(f"a batch of {odd} cannot be divided among {parts} processes")
+        self._settings, self._device, self._parts = settings, device, parts
+        self._images = self._pairs = None
+        if settings.images is not None:
+            self._images = CleanImages(settings.images, device, exclude=(*settings.exclude, *settings.validate))
+        if settings.pairs is not None:
+            self._pairs = ImagePairs(*settings.pairs, device)
+
+    @property
+    def description(self) -> str:
+        """What is trained on, for a person."""
+        sources = []
+        if self._images is not None:
+            sources.append(f"{len(self._images)} images of {Path(self._settings.images or '').name} with drawn rain")
+        if self._pairs is not None:
+            sources.append(f"{len(self._pairs)} pairs of {Path((self._settings.pairs or [''])[0]).name}")
+        return ", ".join(sources)
+
+    def rendered(self, step: int, generator: torch.Generator) -> Iterator[Batch]:
+        """The batches from a step on, without end; all that is random comes from the generator.
+
+        On CUDA they are rendered beside the training, in a stream of their own.
+        """
+        training = stream = None
+        if self._device.type == "cuda":
+            training, stream = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            stream.wait_stream(training)
+        for number in count(step):
+            with torch.cuda.stream(stream):
+                rainy, target = self._render(*self._settings.crop_at(number), generator)
+            if stream is not None and training is not None:
+                stream.synchronize()
+                rainy.record_stream(training)
+                target.record_stream(training)
+            yield Batch(rainy, target, generator.get_state())
+
+    def _render(self, size: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        batch //= self._parts
+        if self._pairs is None:
+            paired = 0
+        elif self._images is None:
+            paired = batch
+        else:
+            paired = round(self._settings.pairs_share * batch)
+        sources: list[tuple[Tensor, Tensor]] = []
+        if self._images is not None and paired < batch:
+            sources.append(add_rain(self._images.crops(batch - paired, size, generator), generator))
+        if self._pairs is not None and paired:
+            sources.append(self._pairs.crops(paired, size, generator))
+        rainy, target = zip(*sources, strict=True)
+        return torch.cat(rainy), torch.cat(target)

@@ -1,0 +1,194 @@
+"""The `nerdrain train` and `nerdrain rain` commands."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from nerdrain_rt import console
+from nerdrain_rt.backends import find_device
+from nerdrain_rt.batch import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Job, plan_jobs
+from nerdrain_rt.errors import DerainError, UsageError
+from nerdrain_rt.media.writer import OutputSettings
+from nerdrain_rt.model.weights import load_weights
+from nerdrain_rt.training.logs import StepLog, load_matplotlib, load_tensorboard, plot
+from nerdrain_rt.training.recipe import TrainSettings
+from nerdrain_rt.training.shower import Shower, rain_on_image, rain_on_video
+from nerdrain_rt.training.train import CHECKPOINT, WEIGHTS, Trainer, make_folder
+from nerdrain_rt.training.workers import Workers
+
+LINE_SECONDS = 10
+CURVE = "curve.png"
+DATA, RUN = "The data", "The run"
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens; tracebacks with errors.")]
+
+
+def train_command(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file.", show_default=False)],
+    run: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Takes checkpoints, weights, tables.", rich_help_panel=RUN)
+    ],
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Save and end after so long.", rich_help_panel=RUN)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on exactly where the run stopped.", rich_help_panel=RUN)
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="WEIGHTS", help="Begin with weights, a name or a file.", rich_help_panel=RUN),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Clean photographs, instead of the recipe's.", rich_help_panel=DATA),
+    ] = None,
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="RAINY TARGET", help="Folders of pairs, matched by name.", rich_help_panel=DATA),
+    ] = None,
+    has_plot: Annotated[bool, typer.Option("--plot", help="Draw curve.png at the end.", rich_help_panel=RUN)] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log to TensorBoard too.", rich_help_panel=RUN)
+    ] = False,
+    device: Device = "auto",
+    verbose: Verbose = False,
+) -> None:
+    """Train a network; with several GPUs: torchrun --nproc-per-node N -m nerdrain_rt train ..."""
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[console.log_handler()], force=True)
+    settings = TrainSettings.read(recipe).with_data(images=images, pairs=pairs)
+    _check_run(run, is_resumed=resume, start=start)
+    if has_plot:
+        load_matplotlib()
+    if tensorboard:
+        load_tensorboard()
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    with Workers(find_device(device)) as workers:
+        trainer = Trainer(settings, run, workers=workers, tensorboard=tensorboard)
+        if resume:
+            trainer.resume()
+        elif start is not None:
+            trainer.start_from(load_weights(start).state)
+        with _stopped_by_signals(trainer):
+            _follow(trainer, minutes)
+        if has_plot and workers.is_first:
+            plot(run, run / CURVE)
+    if trainer.is_stopped:
+        raise KeyboardInterrupt
+
+
+def rain_command(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Images, videos, folders or patterns.", show_default=False)
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="OUT|DIR", help="Target file or folder.", show_default=False)
+    ],
+    intensity: Annotated[float, typer.Option(metavar="0..1", help="From dry to a cloudburst.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="The same gives the same rain; each further input takes the next.")] = 0,
+    driving: Annotated[float, typer.Option(metavar="SPEED", help="Of the camera, forwards, in m/s.")] = 0.0,
+    night: Annotated[bool, typer.Option("--night", help="Drops in the light of lamps.")] = False,
+    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite targets that exist.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into subfolders.")] = False,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each input on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+) -> None:
+    """Make it rain on images and videos, to train on or to measure with; the dry source is the ground truth."""
+    shower = Shower(intensity, seed, driving, night, find_device(device))
+    jobs = plan_jobs(inputs, output, IMAGE_SUFFIXES | VIDEO_SUFFIXES, is_recursive=recursive)
+    failures: list[DerainError] = []
+    for index, job in enumerate(jobs):
+        try:
+            report = _rain_on(job, replace(shower, seed=seed + index), overwrite=overwrite, is_quiet=quiet or as_json)
+        except DerainError as error:
+            failures.append(error)
+            console.error(error)
+            report = {"input": str(job.source), "output": None, "error": str(error)}
+        if as_json:
+            console.print_json(report)
+    if failures:
+        is_refused = len(failures) == len(jobs) and all(isinstance(error, UsageError) for error in failures)
+        raise typer.Exit(2 if is_refused else 1)
+
+
+def _rain_on(job: Job, shower: Shower, *, overwrite: bool, is_quiet: bool) -> dict[str, Any]:
+    drawn = {"intensity": shower.intensity, "seed": shower.seed}
+    if job.source.suffix.lower() in IMAGE_SUFFIXES:
+        report = rain_on_image(job.source, job.target, shower, overwrite=overwrite)
+        if not is_quiet:
+            console.note(f"{report.output}: {report.size[1]}x{report.size[0]}, {report.bits} bits")
+            for message in report.warnings:
+                console.warn(message)
+        return asdict(report) | {"input": str(report.input), "output": str(report.output)} | drawn
+    target = OutputSettings(overwrite=overwrite)
+    with closing(rain_on_video(job.source, job.target, shower, output=target)) as progress:
+        video = console.follow(progress, job.source.name, is_quiet=is_quiet)
+    if not is_quiet:
+        console.print_report(video)
+    return console.report_json(video) | drawn
+
+
+def _check_run(folder: Path, *, is_resumed: bool, start: str | None) -> None:
+    if is_resumed and start is not None:
+        raise UsageError("--resume goes on with the run's own weights; leave out --from")
+    if not is_resumed and (folder / CHECKPOINT).exists():
+        raise UsageError(f"{folder}: holds a run; go on with --resume, or choose another folder")
+    make_folder(folder)
+
+
+@contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C and termination end the run after its step, which is saved; a second time they end it at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.default_int_handler)
+        trainer.stop()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _follow(trainer: Trainer, minutes: float | None) -> None:
+    """Run to the end and tell of it now and then."""
+    last = time.monotonic()
+    entries: list[StepLog] = []
+    for entry in trainer.run(minutes=math.inf if minutes is None else minutes):
+        entries.append(entry)
+        now = time.monotonic()
+        is_last = entry.step == trainer.settings.steps
+        if trainer.workers.is_first and (is_last or now - last >= LINE_SECONDS):
+            console.note(_describe(entries, trainer.settings.steps))
+            last, entries = now, []
+    if trainer.workers.is_first:
+        console.note(f"{trainer.folder / WEIGHTS}: the weights of step {trainer.step}")
+
+
+def _describe(entries: list[StepLog], steps: int) -> str:
+    def mean(name: str) -> float:
+        return math.fsum(getattr(entry, name) for entry in entries) / len(entries)
+
+    return (
+        f"step {entries[-1].step} of {steps}: loss {mean('loss'):.4f}, PSNR {mean('input_psnr'):.2f} to"
+        f" {mean('output_psnr'):.2f} dB, {mean('crops_per_second'):.1f} crops/s"
+    )

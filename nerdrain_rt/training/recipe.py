@@ -1,0 +1,120 @@
+"""Recipes: what decides the weights that a training run ends with, as a TOML file."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.model.net import NerdRain
+
+PRECISIONS = ("bfloat16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """A recipe; everything but the folders, the device and `compile` decides the weights.
+
+    Raises UsageError for what cannot be trained.
+    """
+
+    images: str | None = None
+    """Folder of clean photographs, on which rain is drawn."""
+    pairs: tuple[str, str] | None = None
+    """Folders of rainy images and their targets, of the same names."""
+    pairs_share: float = 0.5
+    """Share of each batch cut from the pairs where there are photographs too."""
+    exclude: tuple[str, ...] = ()
+    """File name patterns of photographs left out."""
+    validate: tuple[str, ...] = ()
+    """File name patterns of photographs left out and validated on."""
+    validate_every: int = 500
+    """Steps."""
+    validation_images: int = 16
+    """As many of those, evenly spaced by name."""
+    validation_size: int = 256
+    """Largest side of their middles."""
+    width: int = 32
+    head_width: int = 256
+    steps: int = 20_000
+    crops: tuple[tuple[int, int, int], ...] = ((0, 64, 4),)
+    """(from step, crop size, batch over all processes), growing."""
+    learning_rate: float = 4e-4
+    final_learning_rate: float = 1e-6
+    warmup_steps: int = 200
+    decay_steps: int | None = None
+    """Steps of the cosine at the end; None: all after the warm-up."""
+    weight_decay: float = 1e-4
+    gradient_limit: float = 0.1
+    ema_decay: float = 0.999
+    precision: str = "bfloat16"
+    channels_last: bool = False
+    compile: bool = False
+    """Compile the network's blocks; on CUDA devices only."""
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+
+    @classmethod
+    def read(cls, path: Path, **changes: Any) -> TrainSettings:
+        """Read a TOML recipe and put `changes` in its place; raises UsageError for a file that is none."""
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: not TOML: {error}") from None
+        known = {field.name for field in fields(cls)}
+        if unknown := content.keys() - known:
+            raise UsageError(f"{path}: unknown keys {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+        content = {name: _frozen(value) for name, value in (content | changes).items()}
+        try:
+            return cls(**content)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            allowed = (int, float) if kind is float else (kind,)
+            if field.default is not None and (type(value) not in allowed):
+                raise UsageError(f"{field.name} is {value!r}; it must be like {field.default!r}")
+        for start, size, batch in self._stages():
+            if start < 0 or size < 1 or size % NerdRain.multiple_of or batch < 1:
+                raise UsageError(f"crops has {[start, size, batch]}; sizes are multiples of {NerdRain.multiple_of}")
+        if min(start for start, *_ in self.crops) != 0:
+            raise UsageError("crops must begin at step 0")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is {self.precision!r}; there are {', '.join(PRECISIONS)}")
+        if self.pairs is not None and len(self.pairs) != 2:
+            raise UsageError(f"pairs is {self.pairs!r}; it must be two folders, of rainy images and of targets")
+        if min(self.steps, self.validate_every, self.validation_images) < 1 or not 0 <= self.pairs_share <= 1:
+            raise UsageError("steps, validate_every and validation_images begin at 1, pairs_share goes from 0 to 1")
+
+    def _stages(self) -> tuple[tuple[int, int, int], ...]:
+        if not self.crops or not all(isinstance(stage, tuple) and len(stage) == 3 for stage in self.crops):
+            raise UsageError(f"crops is {self.crops!r}; it must be a list of [from step, crop size, batch]")
+        return self.crops
+
+    def with_data(self, *, images: Path | None = None, pairs: tuple[Path, Path] | None = None) -> TrainSettings:
+        """The same on other data; what is None stays."""
+        settings = self if images is None else replace(self, images=str(images))
+        return settings if pairs is None else replace(settings, pairs=(str(pairs[0]), str(pairs[1])))
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, constant, cosine to the final rate."""
+        decay_steps = self.decay_steps or max(1, self.steps - self.warmup_steps)
+        done = min(max(0.0, (step - (self.steps - decay_steps)) / decay_steps), 1.0)
+        fall = 0.5 * (1 + math.cos(math.pi * done))
+        rate = self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * fall
+        return rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+    def crop_at(self, step: int) -> tuple[int, int]:
+        """(crop size, batch) of a step."""
+        return max((start, size, batch) for start, size, batch in self.crops if step >= start)[1:]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,458 @@
+"""Training: recipes, exact resumption, checkpoints that survive, several processes."""
+
+import csv
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nerdrain_rt.__main__ import run
+from nerdrain_rt.errors import DerainError, MediaError, UsageError, WeightsError
+from nerdrain_rt.model.net import NerdRain, NetConfig
+from nerdrain_rt.model.weights import load_weights
+from nerdrain_rt.training.batches import Batches
+from nerdrain_rt.training.logs import plot, smoothed
+from nerdrain_rt.training.recipe import TrainSettings
+from nerdrain_rt.training.train import MOST_BAD_STEPS, Diverged, Trainer, new_net, start_as_identity
+from nerdrain_rt.training.validation import Validation, psnr_y
+from nerdrain_rt.training.workers import Workers
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    random = np.random.default_rng(0)
+    for name in ("a", "b", "c", "test-1", "test-2"):
+        pixels = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 48)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def settings(photographs) -> TrainSettings:
+    return TrainSettings(
+        images=str(photographs),
+        width=8,
+        head_width=16,
+        steps=6,
+        crops=((0, 16, 2), (4, 32, 2)),
+        learning_rate=1e-3,
+        warmup_steps=2,
+        precision="float32",
+    )
+
+
+def tiny_net() -> NerdRain:
+    torch.manual_seed(0)
+    return start_as_identity(NerdRain(NetConfig(width=8, depths=(1, 1, 1), head_width=16)))
+
+
+def trainer(settings, folder, **options) -> Trainer:
+    return Trainer(settings, folder, net=tiny_net(), **options)
+
+
+def take(steps, count) -> list:
+    return list(islice(steps, count))
+
+
+def equal(one: object, other: object) -> bool:
+    """Bit for bit, through dicts and lists."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def checkpoint(folder: Path) -> dict:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_three_steps_and_three_more_equal_six_bit_for_bit(settings, tmp_path):
+    settings = replace(settings, precision="bfloat16")
+    whole = trainer(settings, tmp_path / "whole")
+    losses = [entry.loss for entry in whole.run()]
+
+    first = trainer(settings, tmp_path / "parts")
+    for entry in first.run():
+        if entry.step == 3:
+            first.stop()
+    second = trainer(settings, tmp_path / "parts")
+    second.resume()
+
+    assert [entry.loss for entry in second.run()] == losses[3:]
+    assert equal(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts"))
+    assert [row["loss"] for row in rows(tmp_path / "whole/log.csv")] == [
+        row["loss"] for row in rows(tmp_path / "parts/log.csv")
+    ]
+
+
+@pytest.fixture
+def gray_pairs(tmp_path) -> tuple[Path, Path]:
+    folders = tmp_path / "rainy", tmp_path / "target"
+    for folder, level in zip(folders, (150, 100), strict=True):
+        folder.mkdir()
+        Image.fromarray(np.full((32, 32, 3), level, np.uint8)).save(folder / "one.png")
+    return folders
+
+
+def test_training_on_pairs_learns_what_tells_them_apart(settings, gray_pairs, tmp_path):
+    settings = replace(settings, images=None, crops=((0, 16, 1),), learning_rate=3e-3, warmup_steps=1, ema_decay=0.5)
+    run_of = trainer(settings.with_data(pairs=gray_pairs), tmp_path)
+
+    losses = [entry.loss for entry in run_of.run()]
+
+    assert losses[-1] < 0.8 * losses[0]
+    assert run_of.average(torch.full((1, 3, 16, 16), 150 / 255)).mean() < -0.01
+
+
+def test_checkpoint_of_the_first_version_goes_on(settings, tmp_path):
+    old = trainer(settings, tmp_path)
+    take(old.run(), 2)
+    old.save()
+    state = checkpoint(tmp_path)
+    del state["generators"]
+    for name in ("images", "width", "steps"):
+        assert name in state["settings"]
+    state["settings"] = {name: state["settings"][name] for name in ("images", "width", "steps")}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    (tmp_path / "log.csv").write_text("1,0.2,29,29,2e-06,0.9,45\n2,0.2,29,29,2e-06,0.9,45\n3,0.2,29,29,2e-06,0.9,4")
+
+    new = trainer(settings, tmp_path)
+    new.resume()
+
+    assert [entry.step for entry in new.run()] == [3, 4, 5, 6]
+    assert [int(row["step"]) for row in rows(tmp_path / "log.csv")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_new_network_leaves_images_as_they_are(settings):
+    rainy = torch.rand(1, 3, 16, 16)
+    state = torch.random.get_rng_state()
+
+    net = new_net(settings)
+
+    assert not net(rainy).any()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert equal(net.state_dict(), new_net(settings).state_dict())
+
+
+def test_weights_are_exported_in_half_and_full_precision(settings, tmp_path):
+    settings = replace(settings, steps=1, crops=((0, 16, 1),))
+    run_of = Trainer(settings, tmp_path)
+    list(run_of.run())
+
+    half, full = load_weights(tmp_path / "weights.safetensors"), load_weights(tmp_path / "weights-fp32.safetensors")
+
+    assert {tensor.dtype for tensor in half.state.values()} == {torch.float16}
+    assert equal(dict(full.state), dict(run_of.average.state_dict()))
+    assert half.metadata["step"] == "1"
+    assert "5 images" in half.metadata["data"]
+    assert '"learning_rate": 0.001' in half.metadata["recipe"]
+    assert settings.images not in str(half.metadata)
+
+    again = Trainer(settings, tmp_path / "again")
+    again.start_from(full.state)
+    assert again.step == 0
+    assert equal(again.net.state_dict(), dict(full.state))
+    with pytest.raises(WeightsError, match="another network"):
+        Trainer(replace(settings, head_width=8), tmp_path).start_from(full.state)
+
+
+def test_pairs_and_photographs_share_a_batch(settings, gray_pairs, tmp_path):
+    batches = Batches(settings.with_data(pairs=gray_pairs), torch.device("cpu"))
+
+    rainy, target, _ = next(batches.rendered(0, torch.Generator().manual_seed(0)))
+
+    flat = [image.unique().numel() == 1 for image in target]
+    assert flat == [False, True]
+    torch.testing.assert_close(rainy[1] - target[1], torch.full((3, 16, 16), 50 / 255))
+
+
+def test_data_that_is_missing_is_named(settings, tmp_path):
+    with pytest.raises(UsageError, match=r"--images"):
+        trainer(replace(settings, images=None), tmp_path)
+    with pytest.raises(MediaError, match=r"none: no such folder"):
+        trainer(replace(settings, images=str(tmp_path / "none")), tmp_path)
+
+
+def test_steps_that_are_not_finite_change_nothing_and_end_the_run(settings, tmp_path, caplog):
+    settings = replace(settings, steps=100, crops=((0, 16, 1),))
+    run_of = trainer(settings, tmp_path)
+    parameter = run_of.net.output_fine.weight
+    parameter.data.fill_(torch.nan)
+    before = {name: tensor.clone() for name, tensor in run_of.average.state_dict().items()}
+
+    with pytest.raises(Diverged, match="in a row"):
+        list(run_of.run())
+
+    assert run_of.step < MOST_BAD_STEPS + 1
+    assert equal(run_of.average.state_dict(), before)
+    assert "left out" in caplog.text
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(settings, tmp_path):
+    run_of = trainer(settings, tmp_path)
+    take(run_of.run(), 1)
+    run_of.save()
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*t*s*")} | {
+        "checkpoint.pt": (tmp_path / "checkpoint.pt").read_bytes()
+    }
+    run_of.net.output_fine.weight.data.add_(1)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(WeightsError, match=r"checkpoint\.pt: cannot be written") as raised:
+            run_of.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert "\n" not in str(raised.value)
+    assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
+    assert not list(tmp_path.glob("*.partial"))
+
+
+class Malice:
+    def __reduce__(self):
+        return os.system, ("touch owned",)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "noise", "other", "width", "missing"])
+def test_a_file_that_is_no_checkpoint_of_the_run_is_refused_in_one_line(settings, tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Malice()))
+    elif kind == "noise":
+        path.write_bytes(os.urandom(1000))
+    elif kind == "other":
+        torch.save({"state_dict": {}}, path)
+    elif kind == "width":
+        torch.save({"settings": {"width": 48}}, path)
+
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt: ") as raised:
+        trainer(settings, tmp_path).resume()
+
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_validation_sees_photographs_left_out_of_training(settings, tmp_path):
+    settings = replace(settings, validate=("test-*",), validate_every=2, steps=3)
+    run_of = trainer(settings, tmp_path)
+
+    list(run_of.run())
+
+    table = rows(tmp_path / "validation.csv")
+    assert [row["step"] for row in table] == ["2", "3"]
+    assert len({row["input_psnr_y"] for row in table}) == 1
+    assert "3 images" in load_metadata(tmp_path)["data"]
+    with Image.open(tmp_path / "sheets/0000003.png") as sheet:
+        assert sheet.size == (3 * 48, 2 * 48)
+
+
+def load_metadata(folder: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(folder / "weights.safetensors", framework="pt") as file:
+        return file.metadata()
+
+
+def test_validation_without_photographs_is_left_out_with_a_warning(settings, caplog):
+    assert Validation.of(replace(settings, validate=("other-*",)), torch.device("cpu")) is None
+    assert "other-*" in caplog.text
+
+
+def test_psnr_y_is_that_of_luma():
+    black, gray = torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), 0.1)
+    assert psnr_y(black, gray) == pytest.approx(10 * np.log10(255**2 / 21.9**2), abs=1e-3)
+    assert psnr_y(gray, gray) == 100
+
+
+def test_learning_rate_warms_up_holds_and_falls():
+    settings = TrainSettings(steps=1000, warmup_steps=100, decay_steps=400, learning_rate=1.0, final_learning_rate=0.1)
+    rates = [settings.learning_rate_at(step) for step in (0, 49, 99, 300, 600, 800, 1000)]
+    assert rates == pytest.approx([0.01, 0.5, 1, 1, 1, 0.55, 0.1])
+
+
+def test_crops_grow():
+    settings = TrainSettings(crops=((0, 64, 8), (100, 128, 2)))
+    assert [settings.crop_at(step) for step in (0, 99, 100, 5000)] == [(64, 8), (64, 8), (128, 2), (128, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("steps = ", "not TOML"),
+        ("step = 3", "unknown keys step"),
+        ('steps = "many"', "steps is 'many'"),
+        ("crops = [[0, 60, 4]]", "multiples of 16"),
+        ("crops = [[10, 64, 4]]", "begin at step 0"),
+        ("crops = [64]", "list of"),
+        ('precision = "float16"', "precision is 'float16'"),
+        ('pairs = ["one"]', "two folders"),
+        ("steps = 0", "begin at 1"),
+    ],
+)
+def test_wrong_recipe_is_named_in_one_line(tmp_path, text, words):
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"recipe\.toml: ") as raised:
+        TrainSettings.read(tmp_path / "recipe.toml")
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_one(path):
+    settings = TrainSettings.read(path)
+    assert settings.validate
+    assert asdict(settings)["crops"]
+
+
+def test_plot_shows_loss_and_validation(settings, tmp_path):
+    pytest.importorskip("matplotlib")
+    list(trainer(replace(settings, validate=("test-*",), steps=2), tmp_path).run())
+
+    plot(tmp_path, tmp_path / "curve.png")
+
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.size[0] > 500
+
+
+def test_smoothing_leaves_out_what_is_not_finite():
+    assert smoothed([4.0, float("nan"), 2.0])[1:] == [4.0, 2.0]
+
+
+@pytest.mark.parametrize(("module", "option"), [("matplotlib", "--plot"), ("tensorboard", "--tensorboard")])
+def test_missing_extra_is_one_line(settings, recipe, tmp_path, monkeypatch, capsys, module, option):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    assert run(["train", str(recipe), "--run", str(tmp_path / "run"), option]) == 2
+    assert "nerdrain-rt[train]" in one_line(capsys.readouterr().err)
+
+
+@pytest.fixture
+def recipe(photographs, tmp_path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        f"images = '{photographs}'\nvalidate = ['test-*']\nwidth = 8\nhead_width = 16\nsteps = 2\n"
+        "crops = [[0, 16, 2]]\nprecision = 'float32'\n"
+    )
+    return path
+
+
+def one_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_command_trains_refuses_to_overwrite_and_resumes(recipe, tmp_path, capsys):
+    arguments = ["train", str(recipe), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    assert run(arguments) == 0
+    assert "weights.safetensors" in capsys.readouterr().err
+    assert len(rows(tmp_path / "run/log.csv")) == 2
+
+    assert run(arguments) == 2
+    assert "--resume" in one_line(capsys.readouterr().err)
+
+    recipe.write_text(recipe.read_text().replace("steps = 2", "steps = 3"))
+    assert run([*arguments, "--resume"]) == 0
+    assert len(rows(tmp_path / "run/log.csv")) == 3
+
+    start = str(tmp_path / "run/weights.safetensors")
+    assert run([*arguments[:3], str(tmp_path / "next"), "--from", start, "--device", "cpu"]) == 0
+    assert run([*arguments, "--resume", "--from", start]) == 2
+
+
+def test_command_takes_other_data(recipe, photographs, tmp_path, capsys):
+    arguments = ["train", str(recipe), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    assert run([*arguments, "--images", str(tmp_path / "none")]) == 1
+    assert "none" in one_line(capsys.readouterr().err)
+    assert run([*arguments, "--pairs", str(photographs), str(photographs), "--minutes", "0.001"]) == 0
+    assert "5 pairs" in load_metadata(tmp_path / "run")["data"]
+
+
+def test_interrupted_run_saves_its_step_and_ends_with_130(recipe, tmp_path):
+    recipe.write_text(recipe.read_text().replace("steps = 2", "steps = 100000"))
+    log = tmp_path / "run/log.csv"
+    command = [sys.executable, "-m", "nerdrain_rt", "train", recipe, "--run", tmp_path / "run", "--device", "cpu"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (log.exists() and len(log.read_text().splitlines()) > 2):
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert checkpoint(tmp_path / "run")["step"] == int(rows(log)[-1]["step"])
+
+
+WORKER = """
+import sys
+from itertools import islice
+from dataclasses import replace
+from pathlib import Path
+import torch
+from tests.test_train import tiny_net
+from nerdrain_rt.training.recipe import TrainSettings
+from nerdrain_rt.training.train import Trainer
+from nerdrain_rt.training.workers import Workers
+
+recipe, folder = map(Path, sys.argv[1:3])
+settings = replace(TrainSettings.read(recipe), steps=4, validate_every=2)
+for name, stop in (("whole", 4), ("parts", 2), ("parts", 4)):
+    with Workers("cpu") as workers:
+        trainer = Trainer(settings, folder / name, workers=workers, net=tiny_net())
+        if (folder / name / "checkpoint.pt").exists():
+            trainer.resume()
+        for entry in trainer.run():
+            if entry.step == stop and workers.rank == 1:
+                trainer.stop()
+"""
+
+
+def test_two_processes_train_one_network_and_resume_exactly(recipe, tmp_path):
+    (tmp_path / "worker.py").write_text(WORKER)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [*launcher, tmp_path / "worker.py", recipe, tmp_path],
+        check=True, env=environment, timeout=120, capture_output=True,
+    )  # fmt: skip
+
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert equal(whole, parts)
+    assert len(whole["generators"]) == 2
+    assert not torch.equal(*whole["generators"])
+    assert len(rows(tmp_path / "whole/log.csv")) == 4
+
+
+def test_batch_that_processes_cannot_share_is_refused(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UsageError, match="a batch of 2 cannot be divided among 3"):
+        trainer(settings, tmp_path, workers=Workers("cpu"))
+
+
+def test_diverged_is_an_error_of_ours():
+    assert issubclass(Diverged, DerainError)
