@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
 TICKS = 90_000
 """Numbers of frames in a second: rain is drawn for a frame's time, so that it falls evenly at any frame rate."""
 NIGHT_RADIANCE = 0.5
+NIGHT_EXPOSURE_SECONDS = 1 / 30
 QUARTER_TURNS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
 """By the orientation in a picture's tags: how often it is turned by 90 degrees, counter-clockwise, when shown."""
 
@@ -51,9 +52,7 @@ class Shower:
         """The rain before a camera of that picture size, frames numbered by `TICKS`."""
         settings = MovingRainSettings(intensity=self.intensity, speed_m_s=self.speed_m_s)
         if self.is_night:
-            settings = MovingRainSettings(
-                intensity=self.intensity, speed_m_s=self.speed_m_s, radiance=NIGHT_RADIANCE, exposure_seconds=1 / 30
-            )
+            settings = replace(settings, radiance=NIGHT_RADIANCE, exposure_seconds=NIGHT_EXPOSURE_SECONDS)
         return MovingRain(size, TICKS, seed=self.seed, settings=settings, device=self.device)
 
 
@@ -99,7 +98,7 @@ def rain_on_video(
         device=str(shower.device),
         backend="rain",
         precision="fp32",
-        streams=writer.report,
+        streams=tuple(replace(it, action="reencoded") if it.action == "derained" else it for it in writer.report),
         warnings=(*reader.warnings, *writer.warnings),
         is_damaged=reader.is_damaged,
     )
