@@ -52,7 +52,8 @@ def test_rain_brightens_some_pixels_of_an_image_and_leaves_the_others(picture, t
 def test_seed_decides_the_rain_and_intensity_its_amount(picture, tmp_path):
     amounts = []
     for name, options in {
-        "a": ["--seed", 1], "b": ["--seed", 1], "c": ["--seed", 2], "none": ["--intensity", 0], "wet": ["--intensity", 1]
+        "a": ["--seed", 1], "b": ["--seed", 1], "c": ["--seed", 2], "none": ["--intensity", 0],
+        "wet": ["--intensity", 1],
     }.items():  # fmt: skip
         assert rain(picture, "-o", tmp_path / f"{name}.png", *options) == 0
         amounts.append((pixels(tmp_path / f"{name}.png") - 60).sum())
