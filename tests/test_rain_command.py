@@ -110,6 +110,18 @@ def test_rain_at_the_same_time_is_the_same_whatever_the_frame_rate(tmp_path):
     assert np.corrcoef((slow > 3).ravel(), (fast > 3).ravel())[0, 1] > 0.5
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_rain_falls_downwards_in_videos_as_they_are_shown(tmp_path, rotation):
+    source, target = tmp_path / "dry.mp4", tmp_path / "rainy.mp4"
+    clips.video(source, size=(128, 128), frames=1, rotation=rotation or None, options={"qp": "0"})
+    assert rain(source, "-o", target, "-q", "--intensity", 1) == 0
+
+    change = luma(target)[0] - luma(source)[0]
+    across, down = (np.abs(np.diff(change, axis=axis)).mean() for axis in (1, 0))
+
+    assert (across > down) == (rotation in (0, 180))
+
+
 def test_dry_rain_on_a_lossless_video_changes_nothing(clip, tmp_path):
     assert rain(clip, "-o", tmp_path / "same.mkv", "--intensity", 0, "-q") == 0
     assert all((a == b).all() for a, b in zip(luma(clip), luma(tmp_path / "same.mkv"), strict=True))

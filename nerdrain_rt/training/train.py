@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -200,7 +201,8 @@ class Trainer:
         """
         path = path or self.folder / CHECKPOINT
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            # On the CPU: the optimizer counts its steps there, and asks for them one by one.
+            state = torch.load(path, map_location="cpu", weights_only=True)
             width, wanted = state["settings"]["width"], self.settings.width
             if width == wanted:
                 self._restore(state)
@@ -217,7 +219,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         states = state.get("generators", [state["generator"]])
         if self.workers.rank < len(states):
-            self._state = states[self.workers.rank].cpu()
+            self._state = states[self.workers.rank]
         self.step = state["step"]
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
@@ -268,7 +270,10 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a file of torch whole or not at all; raises WeightsError, the file before it kept."""
     partial = path.with_suffix(".partial")
     try:
-        torch.save(state, partial)
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
