@@ -23,6 +23,7 @@ from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_video
+from nerdrain_rt.training.command import rain_command, train_command
 from nerdrain_rt.weights_cli import weights_app
 
 app = typer.Typer(
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.add_typer(weights_app, name="weights")
 app.command("doctor")(doctor_command)
 app.command("eval")(eval_command)
+app.command("train")(train_command)
+app.command("rain")(rain_command)
 
 Inputs = Annotated[
     list[str], typer.Argument(metavar="INPUT...", help="Files, folders or patterns.", show_default=False)
