@@ -9,6 +9,7 @@ from types import ModuleType, TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
 from nerdrain_rt.errors import UsageError
+from nerdrain_rt.media.report import media_errors
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -62,10 +63,11 @@ class RunLog:
             self._board.close()
 
     def add(self, entry: StepLog | ValidationLog) -> None:
-        """Write one line to its table."""
+        """Write one line to its table; raises MediaError where that cannot be."""
         table = self._tables[type(entry)]
-        csv.writer(table).writerow([entry.step, *(f"{value:.6g}" for value in entry[1:])])
-        table.flush()
+        with media_errors(table.name):
+            csv.writer(table).writerow([entry.step, *(f"{value:.6g}" for value in entry[1:])])
+            table.flush()
         if self._board is not None:
             group = "training" if isinstance(entry, StepLog) else "validation"
             for name, value in zip(entry._fields[1:], entry[1:], strict=True):
@@ -91,7 +93,10 @@ def load_matplotlib() -> ModuleType:
 
 
 def plot(folder: Path, target: Path) -> None:
-    """Draw the tables of a run's folder: loss above, PSNR before and after below; raises UsageError."""
+    """Draw the tables of a run's folder: loss above, PSNR before and after below.
+
+    Raises UsageError without matplotlib, MediaError where the picture cannot be written.
+    """
     steps, validation = (_columns(folder / name) for name in (STEPS, VALIDATION))
     figure = load_matplotlib().Figure(figsize=(9, 7), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
@@ -104,7 +109,8 @@ def plot(folder: Path, target: Path) -> None:
             below.plot(validation["step"], validation[name], "o-", label=label)
     below.set(xlabel="step", ylabel="PSNR (dB)")
     below.legend()
-    figure.savefig(target, dpi=120)
+    with media_errors(target):
+        figure.savefig(target, dpi=120)
 
 
 def smoothed(values: list[float]) -> list[float]:
@@ -121,10 +127,11 @@ def _continued(path: Path, names: tuple[str, ...], step: int) -> IO[str]:
     """The table opened to be written on behind the row of a step; rows of a killed run behind it are dropped."""
     rows = [row for row in _rows(path) if int(row[0]) <= step]
     partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        csv.writer(file).writerows([names, *rows])
-    partial.replace(path)
-    return path.open("a", newline="")
+    with media_errors(path):
+        with partial.open("w", newline="") as file:
+            csv.writer(file).writerows([names, *rows])
+        partial.replace(path)
+        return path.open("a", newline="")
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.media.image_folder import find_images, read_image
+from nerdrain_rt.media.report import media_errors
 from nerdrain_rt.model.net import NerdRain
 from nerdrain_rt.training.logs import ValidationLog
 from nerdrain_rt.training.looks import RainSettings
@@ -62,11 +63,12 @@ class Validation:
         return ValidationLog(step, psnr_y(self._rainy, self._target), psnr_y(self._clean, self._target))
 
     def save_sheet(self, path: Path) -> None:
-        """Write rainy, derained and target images side by side as PNG."""
+        """Write rainy, derained and target images side by side as PNG; raises MediaError."""
         rows = [torch.cat(row.unbind(), dim=2) for row in torch.stack((self._rainy, self._clean, self._target), 1)]
         sheet = torch.cat(rows[:SHEET_ROWS], dim=1).mul(255).round().byte().permute(1, 2, 0)
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(sheet.cpu().numpy()).save(path, "PNG")
+        with media_errors(path):
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(sheet.cpu().numpy()).save(path, "PNG")
 
 
 def psnr_y(images: Tensor, targets: Tensor) -> float:
