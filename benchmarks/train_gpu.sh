@@ -9,4 +9,4 @@ gpus=$(python3 -c 'import torch; print(max(1, torch.cuda.device_count()))')
 # Compiled kernels are kept between slices.
 export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$run/kernels}
 if [ -e "$run/checkpoint.pt" ]; then set -- --resume "$@"; fi
-exec torchrun --standalone --nproc-per-node "$gpus" -m nerdrain_rt train "$recipe" --run "$run" --minutes "$minutes" "$@"
+exec torchrun --standalone --nproc-per-node "$gpus" -m -- nerdrain_rt train "$recipe" --run "$run" --minutes "$minutes" "$@"

@@ -66,7 +66,7 @@ def train_command(
     device: Device = "auto",
     verbose: Verbose = False,
 ) -> None:
-    """Train a network; with several GPUs: torchrun --nproc-per-node N -m nerdrain_rt train ..."""
+    """Train a network; with several GPUs: torchrun --nproc-per-node N -m -- nerdrain_rt train ..."""
     level = logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[console.log_handler()], force=True)
     settings = TrainSettings.read(recipe).with_data(images=images, pairs=pairs)
