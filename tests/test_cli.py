@@ -19,7 +19,6 @@ from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import save_weights
 from tests import clips
 
-
 TALKATIVE = "from nerdrain_rt import console, __main__ as entry; console.LINE_SECONDS = 0; entry.main()"
 """The command line as a program that tells of every frame."""
 
