@@ -12,7 +12,9 @@ INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 failed, 2 refused, 130 interrupted or terminated."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
@@ -43,6 +45,9 @@ def run(arguments: list[str]) -> int:
         if is_verbose:
             console.stderr.print_exception()
         return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        console.error(f"output: {error.strerror or error}")
+        return 1
     except Exception as error:
         if is_verbose:
             console.stderr.print_exception()

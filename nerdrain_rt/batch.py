@@ -1,19 +1,22 @@
-"""From what a person names (files, folders, patterns, a target) to pairs of one input and one output."""
+"""From what a person names (files, folders, patterns, a target) to jobs, and doing them one after the other."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nerdrain_rt.errors import UsageError
+import typer
+
+from nerdrain_rt import console
+from nerdrain_rt.errors import DerainError, UsageError
 
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv",
     ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MARK = "_derained"
 
 
@@ -23,6 +26,14 @@ class Job:
 
     source: Path
     target: Path
+
+
+class JobError(DerainError):
+    """A job is done, but not as it should be; its report says what there is."""
+
+    def __init__(self, message: str, report: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 def plan_jobs(
@@ -39,16 +50,47 @@ def plan_jobs(
     folder = None if output is None or (is_single_file and not _is_folder(output)) else Path(output)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; several inputs need a folder")
+    if folder is not None and folder.suffix.lower() in suffixes and not _is_folder(str(output)):
+        raise UsageError(f"{folder}: several inputs need a folder; write {folder}/ if it is to be one")
+    if folder is not None:
+        found = [(source, base) for source, base in found if base is None or not _is_inside(source, folder, base)]
     jobs = [Job(source, _target(source, base, output, folder)) for source, base in found]
     first: dict[Path, Path] = {}
     for job in jobs:
         other = first.setdefault(job.target, job.source)
-        if other != job.source:
+        if other.resolve() != job.source.resolve():
             raise UsageError(f"{other} and {job.source} would both become {job.target}")
     if folder is not None:
         for parent in {job.target.parent for job in jobs}:
             _make_folder(parent)
-    return list({job.source: job for job in jobs}.values())
+    return list({job.target: job for job in reversed(jobs)}.values())[::-1]
+
+
+def run_jobs(
+    jobs: Sequence[Job], run: Callable[[Job], dict[str, Any]], *, as_json: bool, is_verbose: bool = False
+) -> None:
+    """Do every job, whatever becomes of the others; `run` returns what `--json` prints of it.
+
+    Raises typer.Exit: 1 where a job failed, 2 where all were refused.
+    """
+    failures: list[DerainError] = []
+    for job in jobs:
+        try:
+            result = run(job)
+        except DerainError as error:
+            failures.append(error)
+            console.error(error)
+            if is_verbose:
+                console.stderr.print_exception()
+            nothing = {"input": str(job.source), "output": None}
+            result = (error.report if isinstance(error, JobError) else nothing) | {"error": str(error)}
+        if as_json:
+            console.print_json(result)
+    if len(jobs) > 1 and failures:
+        console.error(f"{len(failures)} of {len(jobs)} inputs failed")
+    if failures:
+        is_refused = len(failures) == len(jobs) and all(isinstance(error, UsageError) for error in failures)
+        raise typer.Exit(2 if is_refused else 1)
 
 
 def _find_sources(
@@ -76,6 +118,11 @@ def _find_sources(
 def _is_wanted(path: Path, suffixes: Collection[str]) -> bool:
     is_ours = path.stem.endswith(MARK) or path.name.startswith(".")
     return path.suffix.lower() in suffixes and not is_ours and path.is_file()
+
+
+def _is_inside(source: Path, folder: Path, base: Path) -> bool:
+    """Whether a file found below `base` is a result of an earlier run into `folder`, which lies there too."""
+    return folder.resolve() != base.resolve() and folder.resolve() in source.resolve().parents
 
 
 def _is_folder(output: str) -> bool:

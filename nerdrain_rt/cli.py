@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -13,13 +13,12 @@ import typer
 
 from nerdrain_rt import __version__, console
 from nerdrain_rt.backends import precision_name
-from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, JobError, plan_jobs, run_jobs
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.doctor import doctor_command
-from nerdrain_rt.errors import DerainError, UsageError
+from nerdrain_rt.errors import BackendError, UsageError, WeightsError
 from nerdrain_rt.evaluation.command import eval_command
-from nerdrain_rt.media.image import derain_image
-from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
+from nerdrain_rt.media.image import FORMATS, derain_image
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_video
@@ -39,23 +38,32 @@ app.command("train")(train_command)
 app.command("rain")(rain_command)
 
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="INPUT...", help="Files, folders or patterns.", show_default=False)
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders or patterns; ./-name for a name that begins with a dash.",
+        show_default=False,
+    ),
 ]
 Output = Annotated[
     str | None,
-    typer.Option("-o", "--output", metavar="OUT|DIR", help="Target file or folder; else beside the input, _derained."),
+    typer.Option(
+        "-o", "--output", metavar="OUT|DIR", help="Target file or folder. Default: <stem>_derained beside the input."
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite targets that exist.")]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into subfolders.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object for each input on stdout.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only: no progress, report or warnings.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens; tracebacks with errors.")]
 
 NETWORK = "The network"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)]
 BackendName = Annotated[str, typer.Option("--backend", help="auto or a name from doctor.", rich_help_panel=NETWORK)]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=NETWORK)]
-WeightsName = Annotated[str, typer.Option("--weights", help="A name or a file.", rich_help_panel=NETWORK)]
+WeightsName = Annotated[
+    str, typer.Option("--weights", help="A name from 'nerdrain weights list', or a file.", rich_help_panel=NETWORK)
+]
 Strength = Annotated[
     float, typer.Option(help="How much of the rain to take out, 0 to 1.", rich_help_panel=NETWORK, metavar="0..1")
 ]
@@ -63,24 +71,48 @@ Tile = Annotated[
     str, typer.Option(help="auto, 0 for whole frames, or the side of tiles in pixels.", rich_help_panel=NETWORK)
 ]
 WorkScale = Annotated[
-    float, typer.Option(help="Size the network works at; 0.5 is about 4 times as fast.", rich_help_panel=NETWORK)
+    float,
+    typer.Option(
+        metavar="0..1", help="Size the network works at; 0.5 is about 4 times as fast.", rich_help_panel=NETWORK
+    ),
 ]
 
 ENCODING = "The output"
 Codec = Annotated[
-    str | None, typer.Option("-c", "--codec", help="An FFmpeg encoder, for example ffv1.", rich_help_panel=ENCODING)
+    str | None,
+    typer.Option(
+        "-c",
+        "--codec",
+        help="An FFmpeg encoder, for example ffv1. Default: by the source, for 8-bit video libx264 at CRF 16.",
+        rich_help_panel=ENCODING,
+    ),
 ]
 CodecOptions = Annotated[
     list[str] | None,
-    typer.Option("-e", "--encoder-option", metavar="KEY=VALUE", help="An encoder option.", rich_help_panel=ENCODING),
+    typer.Option(
+        "-e",
+        "--encoder-option",
+        metavar="KEY=VALUE",
+        help="An encoder option, for example crf=18; repeat for more.",
+        rich_help_panel=ENCODING,
+    ),
 ]
-Start = Annotated[str | None, typer.Option(help="Begin here: seconds or [HH:]MM:SS.", rich_help_panel=ENCODING)]
-End = Annotated[str | None, typer.Option(help="End before here.", rich_help_panel=ENCODING)]
+Start = Annotated[
+    str | None,
+    typer.Option(help="Begin here: seconds or [HH:]MM:SS from the beginning of the file.", rich_help_panel=ENCODING),
+]
+End = Annotated[str | None, typer.Option(help="End before here, counted like --start.", rich_help_panel=ENCODING)]
 KeepPartial = Annotated[
-    bool, typer.Option("--keep-partial", help="Keep a playable file when interrupted.", rich_help_panel=ENCODING)
+    bool,
+    typer.Option(
+        "--keep-partial",
+        help="When interrupted, keep what is done as <stem>.partial, playable.",
+        rich_help_panel=ENCODING,
+    ),
 ]
 Tolerant = Annotated[
-    bool, typer.Option("--tolerant", help="Damage in an input is no failure.", rich_help_panel=ENCODING)
+    bool,
+    typer.Option("--tolerant", help="Exit with 0 where damage in an input was passed over.", rich_help_panel=ENCODING),
 ]
 
 
@@ -123,7 +155,7 @@ def video(
     target = OutputSettings(codec, parse_options(encoder_option or []), overwrite, keep_partial)
     settings = DerainSettings(weights, backend, device, precision, strength, parse_tile(tile), work_scale)
     jobs = plan_jobs(inputs, output, VIDEO_SUFFIXES, is_recursive=recursive)
-    derainer = Derainer(settings)
+    derainer = load_derainer(settings, jobs, as_json=as_json)
 
     def run(job: Job) -> dict[str, Any]:
         with closing(derain_video(job.source, job.target, derainer, output=target, **span)) as progress:
@@ -131,7 +163,8 @@ def video(
         if not quiet and not as_json:
             console.print_report(report)
         if report.is_damaged and not tolerant:
-            raise Damaged(console.report_json(report))
+            words = f"{report.input}: damaged; what could be decoded is in {report.output}"
+            raise JobError(words, console.report_json(report))
         return console.report_json(report)
 
     run_jobs(jobs, run, as_json=as_json, is_verbose=verbose)
@@ -157,8 +190,8 @@ def image(
     """Derain images at 8 or 16 bits; EXIF, ICC profile and alpha stay as they are."""
     set_up_logging(is_verbose=verbose)
     settings = DerainSettings(weights, backend, device, precision, strength, parse_tile(tile), work_scale)
-    jobs = plan_jobs(inputs, output, IMAGE_SUFFIXES, is_recursive=recursive)
-    derainer = Derainer(settings)
+    jobs = plan_jobs(inputs, output, FORMATS, is_recursive=recursive)
+    derainer = load_derainer(settings, jobs, as_json=as_json)
 
     def run(job: Job) -> dict[str, Any]:
         started = time.monotonic()
@@ -183,34 +216,15 @@ def image(
     run_jobs(jobs, run, as_json=as_json, is_verbose=verbose)
 
 
-class Damaged(DerainError):
-    """A file is done, but part of it could not be decoded."""
-
-    def __init__(self, report: dict[str, Any]) -> None:
-        super().__init__(f"{report['input']}: damaged; what could be decoded is in {report['output']}")
-        self.report = report
-
-
-def run_jobs(jobs: list[Job], run: Callable[[Job], dict[str, Any]], *, as_json: bool, is_verbose: bool) -> None:
-    """Do every job, whatever becomes of the others; exits with 1 where one failed, 2 where all were refused."""
-    failures: list[DerainError] = []
-    for job in jobs:
-        try:
-            result = run(job)
-        except DerainError as error:
-            failures.append(error)
-            console.error(error)
-            if is_verbose:
-                console.stderr.print_exception()
-            nothing = {"input": str(job.source), "output": None}
-            result = (error.report if isinstance(error, Damaged) else nothing) | {"error": str(error)}
+def load_derainer(settings: DerainSettings, jobs: Sequence[Job], *, as_json: bool) -> Derainer:
+    """The network, or every job refused: UsageError where weights, device or backend are not to be had."""
+    try:
+        return Derainer(settings)
+    except (WeightsError, BackendError) as error:
         if as_json:
-            console.print_json(result)
-    if len(jobs) > 1 and failures:
-        console.error(f"{len(failures)} of {len(jobs)} inputs failed")
-    if failures:
-        is_refused = len(failures) == len(jobs) and all(isinstance(error, UsageError) for error in failures)
-        raise typer.Exit(2 if is_refused else 1)
+            for job in jobs:
+                console.print_json({"input": str(job.source), "output": None, "error": str(error)})
+        raise UsageError(str(error)) from error
 
 
 def set_up_logging(*, is_verbose: bool) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import av
 import platformdirs
 import psutil
 import torch
 import typer
-from rich.table import Table
+from av.video.codeccontext import VideoCodecContext
+from rich.table import Column, Table
 
 from nerdrain_rt import console
 from nerdrain_rt.backends import NAMES, precision_name, why_backend_is_missing, why_device_is_missing
@@ -38,7 +40,7 @@ def examine() -> dict[str, Any]:
         "backends": {name: {"available": not (why := why_backend_is_missing(name)), "reason": why} for name in NAMES},
         "codecs": {
             "decoders": {name: _has_codec(name, "r") for name in CODECS},
-            "encoders": {name: _has_codec(name, "w") for name in ENCODERS},
+            "encoders": {name: _has_encoder(name) for name in ENCODERS},
         },
         "cameras": _find_cameras(),
         "weights": {name: _examine_weights(name) for name in list_weights()},
@@ -56,7 +58,9 @@ def doctor_command(as_json: Annotated[bool, typer.Option("--json", help="JSON on
         console.print_json(facts)
         return
     for title, content in facts.items():
-        table = Table(title=title, title_justify="left", show_header=False, min_width=60)
+        table = Table(
+            "name", Column(overflow="fold"), title=title, title_justify="left", show_header=False, min_width=60
+        )
         for key, value in _rows(content):
             table.add_row(key, value)
         console.stdout.print(table)
@@ -73,7 +77,7 @@ def _words(value: Any) -> str:
         if set(value.values()) <= {True, False}:
             missing = ", ".join(name for name, is_there in value.items() if not is_there)
             present = ", ".join(name for name, is_there in value.items() if is_there)
-            return present + (f"\nmissing: {missing}" if missing else "")
+            return present + (f"\nnot usable here: {missing}" if missing else "")
         return ", ".join(f"{key} {_words(part)}" for key, part in value.items() if part is not None)
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
@@ -124,6 +128,23 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     try:
         av.Codec(name, mode)
     except av.codec.codec.UnknownCodecError:
+        return False
+    return True
+
+
+def _has_encoder(name: str) -> bool:
+    """Whether the encoder opens here; those of hardware are built in everywhere but need theirs."""
+    if not _has_codec(name, "w"):
+        return False
+    context = cast(VideoCodecContext, VideoCodecContext.create(name, "w"))
+    formats = [known.name for known in context.codec.video_formats or ()]
+    context.width, context.height, context.time_base = 256, 256, Fraction(1, 25)
+    context.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
+    if name == "libx265":
+        context.options = {"x265-params": "log-level=none"}
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError):
         return False
     return True
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from nerdrain_rt import console
 from nerdrain_rt.model.weights import BUNDLED, import_weights, list_weights, load_weights, user_folder
@@ -24,7 +24,7 @@ def list_command(as_json: AsJson = False) -> None:
         rows = [{"name": name, "path": str(path), "bundled": name in BUNDLED} for name, path in found.items()]
         console.print_json({"weights": rows, "folder": str(user_folder())})
         return
-    table = Table("name", "origin", "file")
+    table = Table("name", "origin", Column("file", overflow="fold"))
     for name, path in found.items():
         table.add_row(name, "bundled" if name in BUNDLED else "imported", str(path))
     console.stdout.print(table)
@@ -48,7 +48,7 @@ def info_command(
     if as_json:
         console.print_json(facts)
         return
-    table = Table(show_header=False, box=None)
+    table = Table("name", Column(overflow="fold"), show_header=False, box=None)
     for key, value in facts.items():
         table.add_row(key, f"{value:,}" if key == "parameters" else str(value))
     console.stdout.print(table)

@@ -66,6 +66,7 @@ def test_same_input_twice_is_one_job(folder):
         (["{}/empty"], None, "no files to derain"),
         (["{}/a.mp4", "{}/b.MKV"], "{}/notes.txt", "several inputs need a folder"),
         (["{}/a.mp4", "{}/deep/a.mp4"], "{}/out", "would both become"),
+        (["{}/a.mp4", "{}/b.MKV"], "{}/clean.mp4", "write .*clean.mp4/"),
     ],
 )
 def test_impossible_request_is_refused(folder, inputs, output, words):
@@ -73,3 +74,16 @@ def test_impossible_request_is_refused(folder, inputs, output, words):
     (folder / "deep" / "a.mp4").touch()
     with pytest.raises(UsageError, match=words):
         plan(*(text.format(folder) for text in inputs), output=output and output.format(folder))
+
+
+def test_same_input_spelled_differently_is_one_job(folder):
+    assert len(plan(folder / "a.mp4", folder / "deep" / ".." / "a.mp4", output=folder / "out")) == 1
+
+
+def test_results_of_an_earlier_run_below_the_input_are_left_out(folder):
+    first = plan(folder, output=folder / "clean", is_recursive=True)
+    for job in first:
+        job.target.touch()
+    assert {job.source for job in plan(folder, output=folder / "clean", is_recursive=True)} == {
+        job.source for job in first
+    }

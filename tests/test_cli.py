@@ -134,9 +134,9 @@ def test_damaged_video_is_delivered_with_exit_code_1_unless_tolerant(derain, tmp
         (["--start", "5", "--end", "2"], "must be after the start", 2),
         (["-e", "crf"], "key=value", 2),
         (["-c", "nonsense"], "nonsense", 2),
-        (["--device", "toaster"], "unknown device", 1),
-        (["--backend", "magic"], "no such backend", 1),
-        (["--precision", "fp4"], "no such precision", 1),
+        (["--device", "toaster"], "unknown device", 2),
+        (["--backend", "magic"], "no such backend", 2),
+        (["--precision", "fp4"], "no such precision", 2),
     ],
 )
 def test_wrong_option_is_one_line(derain, clip, tmp_path, capsys, arguments, words, code):

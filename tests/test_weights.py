@@ -88,6 +88,11 @@ def test_published_file_loads_by_path(published_file):
     assert load_weights(published_file).config.width == WIDTH
 
 
+def test_checkpoint_is_known_by_its_content_not_its_name(published_file, tmp_path):
+    path = published_file.rename(tmp_path / "model.pth.tar")
+    assert load_weights(path).config.width == WIDTH
+
+
 def test_import_does_not_replace_unasked(published_file):
     import_weights(published_file, name="mine")
     with pytest.raises(UsageError, match="there are weights of this name"):

@@ -24,7 +24,8 @@ DEFAULT = "nerdrain-s"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
 BUNDLED = {DEFAULT: "d1410fffece8b800796241d184f1678a02dedc5cbb3393c8a8188e82db2e9935"}
 """The weights in the package, by name, with the SHA-256 of their file."""
-CHECKPOINT_SUFFIXES = {".pth", ".pt", ".ckpt"}
+CHECKPOINT_STARTS = (b"PK", b"\x80")
+"""First bytes of what torch.save writes: a zip archive, or in old files a pickle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def load_weights(name: str | Path = DEFAULT) -> Weights:
         known = ", ".join(list_weights())
         raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")
     sha256 = _sha256(path)
-    if path.suffix in CHECKPOINT_SUFFIXES:
+    if _is_checkpoint(path):
         state: Mapping[str, Tensor] = read_published(path)
         metadata: Mapping[str, str] = {}
     else:
@@ -110,10 +111,18 @@ def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[s
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial, metadata=dict(metadata))
+        partial.chmod(0o644)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise WeightsError(f"{path}: cannot be written: {error}") from error
+
+
+def _is_checkpoint(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(9)
+    is_safetensors = start[8:] == b"{"  # a length of any bytes, then JSON
+    return start.startswith(CHECKPOINT_STARTS) and not is_safetensors
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -121,7 +130,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: not a safetensors file, or damaged ({error})") from error
+        raise WeightsError(f"{path}: neither safetensors nor a PyTorch checkpoint, or damaged ({error})") from error
 
 
 def _find_config(state: Mapping[str, Tensor]) -> NetConfig:

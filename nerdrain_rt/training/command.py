@@ -18,8 +18,9 @@ import typer
 
 from nerdrain_rt import console
 from nerdrain_rt.backends import find_device
-from nerdrain_rt.batch import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Job, plan_jobs
-from nerdrain_rt.errors import DerainError, UsageError
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs, run_jobs
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import load_weights
 from nerdrain_rt.training.logs import StepLog, load_matplotlib, load_tensorboard, plot
@@ -111,19 +112,13 @@ def rain_command(
     """Make it rain on images and videos, to train on or to measure with; the dry source is the ground truth."""
     shower = Shower(intensity, seed, driving, night, find_device(device))
     jobs = plan_jobs(inputs, output, IMAGE_SUFFIXES | VIDEO_SUFFIXES, is_recursive=recursive)
-    failures: list[DerainError] = []
-    for index, job in enumerate(jobs):
-        try:
-            report = _rain_on(job, replace(shower, seed=seed + index), overwrite=overwrite, is_quiet=quiet or as_json)
-        except DerainError as error:
-            failures.append(error)
-            console.error(error)
-            report = {"input": str(job.source), "output": None, "error": str(error)}
-        if as_json:
-            console.print_json(report)
-    if failures:
-        is_refused = len(failures) == len(jobs) and all(isinstance(error, UsageError) for error in failures)
-        raise typer.Exit(2 if is_refused else 1)
+    numbers = {job: index for index, job in enumerate(jobs)}
+
+    def run(job: Job) -> dict[str, Any]:
+        drawn = replace(shower, seed=seed + numbers[job])
+        return _rain_on(job, drawn, overwrite=overwrite, is_quiet=quiet or as_json)
+
+    run_jobs(jobs, run, as_json=as_json)
 
 
 def _rain_on(job: Job, shower: Shower, *, overwrite: bool, is_quiet: bool) -> dict[str, Any]:
