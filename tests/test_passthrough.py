@@ -66,6 +66,16 @@ def test_matroska_keeps_everything(rich: Path, tmp_path: Path) -> None:
         assert "libx264" not in str(after.streams[1].metadata)
 
 
+def test_a_cover_is_found_again_in_a_file_with_a_colon(
+    rich: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy(rich, Path("12:30.mkv"))
+    writer = copy(Path("12:30.mkv"), Path("concat:clean.mkv"))
+    assert actions(writer)[5] == ("video", "png", "copied")
+    assert not writer.warnings
+
+
 def test_mp4_keeps_what_it_can_and_tells_the_rest(rich: Path, tmp_path: Path) -> None:
     target = tmp_path / "clean.mp4"
     writer = copy(rich, target)

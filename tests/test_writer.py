@@ -348,6 +348,19 @@ def test_what_cannot_be_is_refused_before_it_starts(
     assert (tmp_path / "there.mp4").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "name", ["12:30:00.mp4", "concat:x.mp4", "http://x.mp4", "frame%d.mp4", "frame%03d.mkv", "frame%d.gif"]
+)
+def test_a_name_is_nothing_but_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = Path(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copy(clips.video(tmp_path / "clip.mp4", frames=4), target)
+    assert left_in(target.parent) - {"clip.mp4", "http:"} == {target.name}
+    again = copy(target, Path("again.mkv"))
+    assert again.frames_written == 4
+
+
 def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)

@@ -37,6 +37,7 @@ class Passthrough:
 
     def __init__(self, source: str, *, origin: Fraction = Fraction(0), end: Fraction | None = None) -> None:
         self.container = open_source(source)
+        self._source = source
         self.warnings: list[str] = []
         self._origin = origin
         self._end = end
@@ -173,7 +174,7 @@ class Passthrough:
             self._note(f"a packet that is not video was left out: {explain(error)}")
 
     def _attach_cover(self, stream: Stream, target: OutputContainer) -> StreamReport:
-        with_header = open_source(self.container.name)
+        with_header = open_source(self._source)
         try:
             picture = next(packet for packet in with_header.demux(with_header.streams[stream.index]) if packet.size)
         except (StopIteration, av.FFmpegError):

@@ -25,21 +25,25 @@ READ_ERRORS_IN_A_ROW = 10
 
 
 def open_source(source: str) -> InputContainer:
-    """Open a media file or address; `MediaError` in one line where that is not possible."""
-    if "://" not in source:
-        path = Path(source)
-        if not path.exists():
-            raise MediaError(f"{source}: no such file")
-        if path.is_dir():
-            raise MediaError(f"{source}: is a folder, not a media file")
-        if path.is_file() and path.stat().st_size == 0:
-            raise MediaError(f"{source}: the file is empty")
+    """Open a media file; `MediaError` in one line where that is not possible."""
+    path = Path(source)
+    if not path.exists():
+        raise MediaError(f"{source}: no such file")
+    if path.is_dir():
+        raise MediaError(f"{source}: is a folder, not a media file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise MediaError(f"{source}: the file is empty")
     try:
-        return av.open(source, metadata_errors="surrogateescape")
+        return av.open(file_address(path), metadata_errors="surrogateescape")
     except av.InvalidDataError as error:
         raise MediaError(f"{source}: not a media file, or damaged at its beginning") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{source}: {explain(error)}") from error
+
+
+def file_address(path: Path) -> str:
+    """The path as FFmpeg takes it for nothing else: with a colon in it, it would look for a protocol."""
+    return f"file:{path}"
 
 
 def find_video_stream(container: InputContainer, source: str) -> VideoStream:

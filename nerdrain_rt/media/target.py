@@ -41,7 +41,8 @@ def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
         raise UsageError(f"{target}: is the source itself; choose another name")
     if target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; allow overwriting or choose another name")
-    return folder / f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}"
+    stem = target.stem.replace("%", "_")  # FFmpeg takes %d in a picture's name for a series
+    return folder / f".{stem}.{secrets.token_hex(4)}.partial{target.suffix}"
 
 
 def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:

@@ -19,7 +19,7 @@ from nerdrain_rt.media.encoder import VideoEncoder
 from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
 from nerdrain_rt.media.routes import kept_tags
-from nerdrain_rt.media.source import is_cover_art
+from nerdrain_rt.media.source import file_address, is_cover_art
 from nerdrain_rt.media.target import publish, temporary_beside
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class VideoWriter:
         source = Path(self._like.source)
         self._temporary = temporary_beside(self.target, source=source, overwrite=self._settings.overwrite)
         try:
-            self._container = av.open(str(self._temporary), "w", metadata_errors="surrogateescape")
+            self._container = av.open(file_address(self._temporary), "w", metadata_errors="surrogateescape")
         except ValueError:
             is_single_file = False
         else:
