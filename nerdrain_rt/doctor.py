@@ -29,6 +29,7 @@ ENCODERS = (
     "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
     "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_videotoolbox", "hevc_videotoolbox", "h264_qsv", "hevc_qsv",
 )  # fmt: skip
+HARDWARE = ("_nvenc", "_qsv", "_videotoolbox")
 LIBRARIES = ("nerdrain-rt", "torch", "av", "numpy", "safetensors", "opencv-python-headless", "pillow")
 
 
@@ -133,15 +134,11 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
 
 
 def _has_encoder(name: str) -> bool:
-    """Whether the encoder opens here; those of hardware are built in everywhere but need theirs."""
-    if not _has_codec(name, "w"):
-        return False
+    """Whether the encoder works here; those of hardware are built in everywhere, and have to be tried."""
+    if not _has_codec(name, "w") or not name.endswith(HARDWARE):
+        return _has_codec(name, "w")
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "w"))
-    formats = [known.name for known in context.codec.video_formats or ()]
-    context.width, context.height, context.time_base = 256, 256, Fraction(1, 25)
-    context.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
-    if name == "libx265":
-        context.options = {"x265-params": "log-level=none"}
+    context.width, context.height, context.time_base, context.pix_fmt = 256, 256, Fraction(1, 25), "nv12"
     try:
         context.open()
     except (av.FFmpegError, ValueError):
