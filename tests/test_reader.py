@@ -82,6 +82,16 @@ def test_a_range_estimates_its_frame_count(tmp_path: Path) -> None:
         assert reader.info.duration_seconds == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+@pytest.mark.parametrize(("start", "end"), [(None, 0.1), (0.05, 0.17), (0.05, None), (0.4, 0.48), (0, 0.12), (0.9, 9)])
+def test_a_range_never_has_more_frames_than_counted(
+    tmp_path: Path, suffix: str, start: float | None, end: float | None
+) -> None:
+    path = clips.video(tmp_path / f"clip{suffix}", frames=25, rate=25, options={"bf": "0"})
+    with VideoReader(path, start=start, end=end) as reader:
+        assert len(list(reader)) == reader.info.frame_count
+
+
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (2, 1), (1, 1), (None, 0)])
 def test_an_impossible_range_is_refused(tmp_path: Path, start: float | None, end: float | None) -> None:
     with pytest.raises(UsageError, match=r"start|end"):
@@ -192,6 +202,42 @@ def test_a_sound_file_is_not_called_damaged(tmp_path: Path, suffix: str) -> None
         assert len(list(reader)) == 75
     assert not reader.is_damaged
     assert not reader.warnings
+
+
+def last_picture_held(source: Path, path: Path, seconds: int, tags: dict[str, str] | None = None) -> Path:
+    """A copy of the video whose last picture is shown for `seconds`."""
+    with av.open(str(source)) as before, av.open(str(path), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0], opaque=True)
+        stream.metadata.update(tags or {})
+        packets = [packet for packet in before.demux(video=0) if packet.size]
+        packets[-1].duration = round(seconds / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = stream
+            after.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_last_picture_that_is_held_is_no_damage(tmp_path: Path, suffix: str) -> None:
+    even = clips.video(tmp_path / f"even{suffix}", frames=25, rate=25, options={"bf": "0"})
+    path = last_picture_held(even, tmp_path / f"held{suffix}", 4)
+    for start in (None, 0.5):
+        with VideoReader(path, start=start) as reader:
+            list(reader)
+            assert reader.info.duration_seconds == pytest.approx(4.96 - (start or 0))
+            assert not reader.warnings
+            assert not reader.is_damaged
+
+
+@pytest.mark.parametrize(("count", "is_damaged"), [("25", False), ("124", True)])
+def test_a_frame_count_in_the_tags_tells_a_hold_from_a_cut(tmp_path: Path, count: str, is_damaged: bool) -> None:
+    path = clips.video(tmp_path / "even.mkv", frames=25, rate=25, options={"bf": "0"})
+    data = last_picture_held(path, tmp_path / "tagged.mkv", 1, {"NUMBER_OF_FRAMES": count}).read_bytes()
+    assert b"00:00:01.960000000" in data
+    path.write_bytes(data.replace(b"00:00:01.960000000", b"00:00:09.960000000"))
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 25
+        assert reader.is_damaged == is_damaged
 
 
 def test_a_file_cut_by_an_edit_list_is_not_called_damaged(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -26,6 +27,8 @@ RARE_SHARE = 0.05
 """Up to this share of uneven intervals a frame rate is taken for constant."""
 EARLY_END_SECONDS = 1.0
 """A stream that ends this much before its declared duration was cut off."""
+FRAME_TOLERANCE = Fraction(1, 100)
+"""An end this little behind a frame's time, in frames, is taken for the frame's time."""
 
 
 class VideoReader:
@@ -96,6 +99,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         picture, self._first = self._first, None
         last_pts: int | None = None
+        last_duration = 0
         intervals: Counter[int] = Counter()
         while picture is not None:
             pts = self._repaired_pts(picture, last_pts)
@@ -105,13 +109,14 @@ class VideoReader:
                 return
             self.frames_read += 1
             yield Frame(self._like_first(picture), pts, self.time_base)
-            last_pts = pts
+            last_pts, last_duration = pts, picture.duration or 0
             with self._lock:
                 picture = next(self._pictures, None)
                 if self._is_closed:
                     return
         self._check_intervals(intervals)
-        self._check_end(last_pts)
+        if last_pts is not None:
+            self._check_end(last_pts, last_duration)
 
     def _open(self) -> None:
         self._container = open_source(self.source)
@@ -219,15 +224,24 @@ class VideoReader:
             times = "once" if jumps == 1 else f"{jumps} times"
             self._note_fault(f"the timestamps jump {times}: the source may have lost frames")
 
-    def _check_end(self, last_pts: int | None) -> None:
+    def _check_end(self, last_pts: int, last_duration: int) -> None:
+        """Tell where the last picture ended too early, unless every frame of the container's index came."""
         expected = self._expected_end
-        if last_pts is None or expected is None or not self._rate:
+        if expected is None or self.frames_read in self._indexed_frames():
             return
-        frame_seconds = 1 / self._rate
-        ended = last_pts * self.time_base + frame_seconds
+        frame_seconds = 1 / self._rate if self._rate else Fraction(0)
+        ended = last_pts * self.time_base + (last_duration * self.time_base or frame_seconds)
         if ended < expected - max(Fraction(EARLY_END_SECONDS), 2 * frame_seconds):
             start = self.container_start
             self._note_damage(f"ends at {float(ended - start):.1f} s of {float(expected - start):.1f} s")
+
+    def _indexed_frames(self) -> Iterator[int]:
+        """How many frames the stream has by its own word: MP4's index, a tag in Matroska, which may be stale."""
+        if self._stream.frames:
+            yield self._stream.frames
+        for key, value in self._stream.metadata.items():
+            if key.upper().startswith("NUMBER_OF_FRAMES") and value.isdecimal():
+                yield int(value)
 
     def _declared_end(self) -> Fraction | None:
         """When the stream ends by its own word; Matroska tells it in a tag."""
@@ -249,11 +263,12 @@ class VideoReader:
         elif self._container.duration is not None:
             duration = self._container.duration / MICROSECONDS
         frame_count: int | None = stream.frames or None
-        is_trimmed = self.start is not None or self.end is not None
-        if duration is not None and is_trimmed:
-            duration = max(0.0, min(duration, float(self.end or duration)) - float(self.start or 0))
-        if duration is not None and rate and (is_trimmed or frame_count is None):
+        if frame_count is None and duration is not None and rate:
             frame_count = round(duration * rate)
+        if frame_count is not None and rate:
+            frame_count = self._count_in_range(frame_count, rate)
+        if duration is not None and (self.start is not None or self.end is not None):
+            duration = max(0.0, min(duration, float(self.end or duration)) - float(self.start or 0))
         return VideoInfo(
             size=(first.height, first.width),
             pixel_format=self._format,
@@ -264,6 +279,16 @@ class VideoReader:
             rotation=first.rotation % 360,
             is_interlaced=self.tags.is_interlaced,
         )
+
+    def _count_in_range(self, total: int, rate: Fraction) -> int:
+        """How many of `total` frames at a constant `rate` are not before the first wanted picture nor after the end."""
+        first = self.first_pts * self.time_base
+        begin = first if self.start is None else (self._stream.start_time or 0) * self.time_base
+        if self.end is not None:
+            total = min(total, math.ceil((self.container_start + self.end - begin) * rate - FRAME_TOLERANCE))
+        if self.start is not None:
+            total -= round((first - begin) * rate)
+        return max(total, 0)
 
     def _why_nothing(self) -> str:
         if self.start is not None and not self._damages:
