@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.stream import Disposition
 
@@ -149,6 +150,52 @@ def test_offsets_between_streams_are_kept(tmp_path: Path, before: str, after: st
             return [float(stream.start_time * stream.time_base) for stream in container.streams]
 
     assert starts(target) == pytest.approx(starts(source), abs=0.002)
+
+
+def moments(path: Path) -> dict[str, list[float]]:
+    """The times of each stream's packets, in presentation order."""
+    with av.open(str(path)) as container:
+        kinds = [stream.type for stream in container.streams]
+    return {kind: sorted(time for time, _ in clips.packets(path, index)) for index, kind in enumerate(kinds)}
+
+
+def heard(path: Path) -> float:
+    """When the tone begins, in seconds after the first picture."""
+    with av.open(str(path)) as container:
+        first = next(container.decode(container.streams.video[0])).time
+    with av.open(str(path)) as container:
+        for frame in container.decode(container.streams.audio[0]):
+            loud = np.flatnonzero(abs(frame.to_ndarray()[0]) > 0.05)
+            if len(loud):
+                return frame.time + loud[0] / frame.sample_rate - first
+    raise AssertionError(f"{path}: silence")
+
+
+def test_aac_priming_shifts_nothing(tmp_path: Path) -> None:
+    source = clips.with_sound(tmp_path / "clip.mp4")
+    assert moments(source)["audio"][0] < -0.02
+    before = source
+    for name in ("clean.mp4", "clean.mov", "clean.mkv", "again.mkv", "back.mp4"):
+        target = tmp_path / name
+        writer = copy(before, target)
+        assert not writer.warnings
+        assert moments(target)["video"] == pytest.approx(moments(source)["video"], abs=0.001)
+        assert moments(target)["audio"] == pytest.approx(moments(source)["audio"], abs=0.001)
+        assert heard(target) == pytest.approx(heard(source), abs=0.002)
+        before = target
+    assert copy(source, tmp_path / "clean.webm").warnings == []
+    assert moments(tmp_path / "clean.webm")["video"] == moments(tmp_path / "clean.mkv")["video"]
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".avi"])
+def test_what_cannot_hold_early_times_says_so_and_stays_in_step(tmp_path: Path, suffix: str) -> None:
+    source = clips.with_sound(tmp_path / "clip.mp4")
+    writer = copy(source, tmp_path / f"clean{suffix}")
+    assert [line for line in writer.warnings if "cannot hold times before 0" in line]
+    if suffix != ".avi":  # its times are whole frames
+        assert heard(tmp_path / f"clean{suffix}") == pytest.approx(heard(source), abs=0.002)
+    trimmed = copy(source, tmp_path / f"trimmed{suffix}", start=0.4)
+    assert not [line for line in trimmed.warnings if "before 0" in line]
 
 
 def test_a_trimmed_file_starts_at_zero_with_everything_shifted(rich: Path, tmp_path: Path) -> None:

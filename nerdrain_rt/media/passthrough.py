@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
+from av.format import Flags
 from av.stream import Discard
 
 from nerdrain_rt.media.containers import ISO_FORMATS
@@ -19,9 +20,11 @@ from nerdrain_rt.media.source import MICROSECONDS, is_cover_art, open_source, re
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.container.core import Chapter
+    from av.format import ContainerFormat
     from av.packet import Packet
     from av.stream import Stream
 
+MATROSKA_FORMATS = {"matroska", "webm"}
 TIMECODE_FORMATS = ISO_FORMATS | {"matroska", "mxf"}
 SEEK_LEAD_SECONDS = 10
 """A trimmed copy looks this far back for subtitles that are still shown when it begins."""
@@ -93,6 +96,8 @@ class Passthrough:
                 self.warnings.append(f"cannot seek in the source: {explain(error)}")
         self._packets = self._wanted(read_packets(self.container, streams, self._note)) if streams else iter(())
         self._next = next(self._packets, None)
+        if self._next is not None and (self._next.pts or 0) < 0 and not _holds_early_times(target.format):
+            self._note(f"{target.format.name} cannot hold times before 0: all streams begin that much later")
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the packets that come before `seconds` on the target's clock, or all that are left."""
@@ -198,6 +203,12 @@ def _why(stream: Stream, route: Route, container_format: str) -> str | None:
     if stream.type == "video" and not is_cover_art(stream):
         return "only one video stream is derained"
     return None
+
+
+def _holds_early_times(container_format: ContainerFormat) -> bool:
+    """Whether packets may stand before 0, as those do that only prime an AAC decoder."""
+    flag = cast(int, Flags.ts_negative.value)
+    return container_format.name in MATROSKA_FORMATS or bool(container_format.flags & flag)
 
 
 def later_timecode(timecode: str, seconds: Fraction, rate: Fraction) -> str | None:
