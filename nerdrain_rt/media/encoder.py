@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from nerdrain_rt.media.codecs import configure, same_samples
 from nerdrain_rt.media.containers import ISO_FORMATS
+from nerdrain_rt.media.encoder_options import light_written
 from nerdrain_rt.media.routes import take_over
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class VideoEncoder:
             if context.name == "libx264":
                 context.profile = "High 4:4:4 Predictive"  # the wrapper has no case for it and so leaves x264 free
         else:
-            self.warnings += [f"{context.name}: the stream's {name} is lost" for name in tags.stream_data]
+            written = light_written(context.name, tags)
+            lost = [name for name in tags.stream_data if name not in written]
+            self.warnings += [f"{context.name}: the stream's {name} is lost" for name in lost]
         if tags.has_hdr10_plus and context.name != "libsvtav1":
             self.warnings.append("HDR10+ dynamic metadata is lost; HDR10 is kept")
         if tags.is_interlaced and context.name not in INTERLACED:

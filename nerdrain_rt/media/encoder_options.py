@@ -85,6 +85,12 @@ def _light(codec: str, tags: PictureTags) -> Iterator[str]:
         yield f"{level}={tags.light_level[0]},{tags.light_level[1]}"
 
 
+def light_written(codec: str, tags: PictureTags) -> set[str]:
+    """The names in `tags.stream_data` of the HDR10 metadata that the options make the encoder write."""
+    written = {"mastering display": tags.mastering_display, "content light level": tags.light_level}
+    return {name for name, value in written.items() if value and codec in PARAMETER_LISTS}
+
+
 def depth_of(pixel_format: str) -> int:
     """Bits of the deepest component."""
     return max(component.bits for component in VideoFormat(pixel_format).components)

@@ -1,0 +1,36 @@
+"""The encoder's warnings: told where something is lost, and only there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+
+from nerdrain_rt.media import OutputSettings, VideoReader, VideoWriter
+from nerdrain_rt.media.tags import PictureTags
+from tests import clips
+
+
+def copy(source: Path, target: Path, codec: str | None = None) -> list[str]:
+    """Source to target without deraining; the writer's warnings."""
+    settings = OutputSettings(codec=codec)
+    with VideoReader(source) as reader, VideoWriter(target, like=reader, settings=settings) as writer:
+        for frame in reader:
+            writer.write(frame)
+    return writer.warnings
+
+
+def stream_data(path: Path) -> set[str]:
+    with av.open(str(path)) as container:
+        return set(PictureTags.of(next(container.decode(video=0))).stream_data)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "ffv1"])
+def test_hdr10_is_called_lost_only_where_it_is(tmp_path: Path, codec: str, suffix: str) -> None:
+    source = clips.hdr_mp4(tmp_path / "hdr.mp4")
+    warnings = copy(source, tmp_path / f"clean{suffix}", codec)
+    kept = stream_data(tmp_path / f"clean{suffix}")
+    for name in stream_data(source):
+        assert any(f"{name} is lost" in line for line in warnings) == (name not in kept)
