@@ -385,6 +385,36 @@ def test_overwriting_replaces_the_target_at_the_end(tmp_path: Path) -> None:
     assert left_in(tmp_path) == {"clip.mp4", "clean.mp4"}
 
 
+@pytest.mark.parametrize("is_dangling", [False, True])
+def test_a_link_is_followed_when_overwriting_and_refused_otherwise(tmp_path: Path, *, is_dangling: bool) -> None:
+    source = clips.video(tmp_path / "clip.mp4", frames=4)
+    folder, target = tmp_path / "disk", tmp_path / "clean.mp4"
+    folder.mkdir()
+    if not is_dangling:
+        (folder / "real.mp4").write_text("old")
+    target.symlink_to(Path("disk", "real.mp4"))
+    with pytest.raises(UsageError, match=f"{target}: exists"):
+        copy(source, target)
+    with pytest.raises(KeyboardInterrupt):
+        write_some(source, target, 2, KeyboardInterrupt, overwrite=True)
+    assert left_in(folder) == (set() if is_dangling else {"real.mp4"})
+    copy(source, target, overwrite=True)
+    assert target.readlink() == Path("disk", "real.mp4")
+    assert left_in(folder) == {"real.mp4"}
+    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4", "disk"}
+    assert len(decoded(folder / "real.mp4")) == 4
+
+
+def test_a_link_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    source, target = clips.video(tmp_path / "clip.mp4", frames=4), tmp_path / "clean.mp4"
+    with pytest.raises(MediaError, match="exists by now"):  # noqa: SIM117
+        with VideoReader(source) as reader, VideoWriter(target, like=reader) as writer:
+            for frame in reader:
+                writer.write(frame)
+            target.symlink_to("nowhere.mp4")
+    assert target.readlink() == Path("nowhere.mp4")
+
+
 def test_a_target_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     source = clips.video(tmp_path / "clip.mp4", frames=4)
     target = tmp_path / "clean.mp4"

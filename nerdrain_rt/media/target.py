@@ -28,32 +28,37 @@ def whole_file(target: Path, *, source: Path, overwrite: bool) -> Iterator[Path]
 
 
 def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
-    """The hidden name under which the result is made, of the same suffix.
+    """The hidden name under which the result is made, of the same suffix; a link's is beside the file it points to.
 
     Raises `UsageError` for a target that exists, is the source, or has no writable folder.
     """
-    folder = target.parent
+    folder = _behind_links(target).parent
     if not folder.is_dir():
         raise UsageError(f"{target}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{target}: the folder {folder} is not writable")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the source itself; choose another name")
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:
         raise UsageError(f"{target}: exists; allow overwriting or choose another name")
     stem = target.stem.replace("%", "_")  # FFmpeg takes %d in a picture's name for a series
     return folder / f".{stem}.{secrets.token_hex(4)}.partial{target.suffix}"
 
 
 def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name; `temporary` may stay as a second one.
+    """Give the finished file its name; `temporary` may stay as a second one. A link stays and points to it.
 
     Without `overwrite`, a target that appeared meanwhile is left alone: the result is kept under a name of its own,
     which the `MediaError` tells.
     """
     with media_errors(target):
         if overwrite or not _link(temporary, target):
-            temporary.replace(target)
+            temporary.replace(_behind_links(target))
+
+
+def _behind_links(target: Path) -> Path:
+    """The file that writing to `target` changes."""
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
 
 
 def _link(temporary: Path, target: Path) -> bool:
@@ -61,7 +66,7 @@ def _link(temporary: Path, target: Path) -> bool:
     try:
         os.link(temporary, target)
     except OSError:
-        if target.exists():
+        if os.path.lexists(target):
             result = target.with_stem(f"{target.stem}.{secrets.token_hex(4)}")
             temporary.replace(result)
             raise MediaError(f"{target}: exists by now; the result is {result}") from None

@@ -112,7 +112,8 @@ class VideoWriter:
             if self._settings.keep_partial and self.frames_written:
                 with suppress(MediaError):
                     self._finish(whole=False)
-                    publish(self._temporary, self.target.with_stem(f"{self.target.stem}.partial"), overwrite=True)
+                    partial = self._temporary.with_name(f"{self.target.stem}.partial{self.target.suffix}")
+                    publish(self._temporary, partial, overwrite=True)
         finally:
             self._discard()
 
