@@ -320,7 +320,7 @@ def test_codec_and_options_are_obeyed(tmp_path: Path) -> None:
         ("clean.mp4", {"codec_options": {"quality": "best"}}, "option 'quality' is unknown to libx264"),
         ("clean.mp4", {"codec_options": {"crf": "many"}}, "libx264 does not start with crf=many: "),
         ("clean.txt", {}, "no video file ends in '.txt'; try .mp4"),
-        ("clean", {}, "no video file ends in 'nothing'"),
+        ("clean", {}, "clean: has no suffix; try .mp4, "),
         ("clean.png", {}, "no video file ends in '.png'"),
         ("clean.m3u8", {}, "no video file ends in '.m3u8'"),
         ("clean.wav", {}, "no encoder here makes video that wav can hold"),
@@ -468,6 +468,21 @@ def test_no_frame_is_no_success(tmp_path: Path) -> None:
     ):  # fmt: skip
         pass
     assert left_in(tmp_path) == {"clip.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"), [(None, 0.5, "no picture before 0.5 s"), (0.2, 0.7, "no picture from 0.2 s to 0.7 s")]
+)
+def test_a_range_without_a_picture_is_a_fault_of_the_source(
+    tmp_path: Path, start: float | None, end: float, message: str
+) -> None:
+    plain = clips.with_sound(tmp_path / "plain.mp4")
+    source = tmp_path / "clip.mkv"
+    clips.ffmpeg("-itsoffset", 1, "-i", plain, "-i", plain, "-map", "0:v", "-map", "1:a", "-c", "copy", source)
+    with pytest.raises(MediaError) as caught:
+        copy(source, tmp_path / "clean.mkv", start=start, end=end)
+    assert str(caught.value) == f"{source}: {message}"
+    assert left_in(tmp_path) == {"plain.mp4", "clip.mkv"}
 
 
 def test_a_frame_that_cannot_be_encoded_is_one_line(tmp_path: Path) -> None:

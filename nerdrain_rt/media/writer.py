@@ -60,7 +60,7 @@ class VideoWriter:
     renamed when it is complete; when the block is left by an error it is removed.
 
     Raises `UsageError` on entering for a target, codec or option that cannot be, `MediaError` for
-    what fails while writing.
+    a range without a picture and for what fails while writing.
     """
 
     def __init__(self, target: str | Path, *, like: VideoReader, settings: OutputSettings | None = None) -> None:
@@ -77,8 +77,11 @@ class VideoWriter:
         return [*self._warnings, *self._encoder.warnings, *self._passthrough.warnings]
 
     def __enter__(self) -> Self:
-        self._refuse()
         like = self._like
+        if like.end is not None and like.first_pts * like.time_base - like.container_start >= like.end:
+            since = "before" if like.start is None else f"from {float(like.start):g} s to"
+            raise MediaError(f"{like.source}: no picture {since} {float(like.end):g} s")
+        self._refuse()
         self._origin = like.first_pts * like.time_base if like.start is not None else Fraction(0)
         self._passthrough = Passthrough(
             like.source,
@@ -127,8 +130,8 @@ class VideoWriter:
         else:
             is_single_file = not self._container.format.no_file
         if not is_single_file:
-            ending = self.target.suffix or "nothing"
-            raise UsageError(f"{self.target}: no video file ends in {ending!r}; try {WORKING_SUFFIXES}")
+            fault = f"no video file ends in {self.target.suffix!r}" if self.target.suffix else "has no suffix"
+            raise UsageError(f"{self.target}: {fault}; try {WORKING_SUFFIXES}")
 
     def _open(self) -> None:
         reports = []
