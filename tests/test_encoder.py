@@ -21,6 +21,11 @@ def copy(source: Path, target: Path, codec: str | None = None) -> list[str]:
     return writer.warnings
 
 
+def titles(path: Path, key: str = "title") -> list[str | None]:
+    with av.open(str(path)) as container:
+        return [stream.metadata.get(key) for stream in container.streams]
+
+
 def stream_data(path: Path) -> set[str]:
     with av.open(str(path)) as container:
         return set(PictureTags.of(next(container.decode(video=0))).stream_data)
@@ -34,3 +39,13 @@ def test_hdr10_is_called_lost_only_where_it_is(tmp_path: Path, codec: str, suffi
     kept = stream_data(tmp_path / f"clean{suffix}")
     for name in stream_data(source):
         assert any(f"{name} is lost" in line for line in warnings) == (name not in kept)
+
+
+def test_track_titles_come_back_from_mp4(tmp_path: Path) -> None:
+    source = clips.rich_mkv(tmp_path / "rich.mkv")
+    copy(source, tmp_path / "clean.mp4")
+    assert titles(tmp_path / "clean.mp4", "handler_name")[:3] == ["SoundHandler", "VideoHandler", "Commentary"]
+    copy(tmp_path / "clean.mp4", tmp_path / "again.mp4")
+    assert titles(tmp_path / "again.mp4", "name")[2] == "Commentary"
+    copy(tmp_path / "again.mp4", tmp_path / "back.mkv")
+    assert titles(tmp_path / "back.mkv")[:3] == titles(source)[:3] == [None, None, "Commentary"]

@@ -47,7 +47,7 @@ class VideoEncoder:
         stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
         self._stream = cast(VideoStream, stream)
         self._describe_as(source, material, container.format.name)
-        take_over(self._stream, source, is_encoded_anew=True)
+        take_over(container, self._stream, source, is_encoded_anew=True)
         self._stream.time_base = encoding.time_base
         self._stream.codec_context.open()
 

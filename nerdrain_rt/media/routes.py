@@ -12,7 +12,7 @@ from av.bitstream import BitStreamFilterContext
 from av.codec.codec import Codec
 from av.subtitles.stream import SubtitleStream
 
-from nerdrain_rt.media.containers import scratch
+from nerdrain_rt.media.containers import ISO_FORMATS, scratch
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -69,10 +69,17 @@ def is_writable(container_format: str, chosen: list[Maker]) -> bool:
         return True
 
 
-def take_over(target: Stream, source: Stream, *, is_encoded_anew: bool = False) -> None:
-    """Give `target` the disposition and tags of `source`."""
+def take_over(container: OutputContainer, target: Stream, source: Stream, *, is_encoded_anew: bool = False) -> None:
+    """Give `target`, a stream of `container`, the disposition and tags of `source`."""
     target.disposition = source.disposition
-    target.metadata.update(kept_tags(source.metadata, is_encoded_anew=is_encoded_anew))
+    tags = kept_tags(source.metadata, is_encoded_anew=is_encoded_anew)
+    title = tags.get("title") or tags.pop("name", None)  # MP4's title of a track is read as its name
+    if title:
+        tags["title"] = title
+        if container.format.name in ISO_FORMATS:  # the title alone is not read again by FFmpeg before 8
+            tags = {key: value for key, value in tags.items() if key.lower() != "handler_name"}
+            tags["handler_name"] = title
+    target.metadata.update(tags)
 
 
 def kept_tags(metadata: dict[str, str], *, is_encoded_anew: bool = False) -> dict[str, str]:
@@ -94,7 +101,7 @@ class CopiedStream:
         else:
             self._stream = container.add_stream_from_template(source, opaque=True)
         self._stream.time_base = source.time_base
-        take_over(self._stream, source)
+        take_over(container, self._stream, source)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """The packet itself."""
@@ -118,7 +125,7 @@ class TextSubtitles:
         self._stream = cast(SubtitleStream, container.add_stream(codec))
         self._stream.codec_context.subtitle_header = self._decoder.subtitle_header
         self._stream.time_base = source.time_base
-        take_over(self._stream, source, is_encoded_anew=True)
+        take_over(container, self._stream, source, is_encoded_anew=True)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """The text of `packet` in the new codec."""
@@ -150,7 +157,7 @@ class ReencodedAudio:
         rate = rate if known is None or rate in known else OPUS_RATE
         self._stream = cast(AudioStream, container.add_stream(encoder.name, rate=rate, layout=layout))
         self._stream.codec_context.bit_rate = BITS_PER_SECOND_AND_CHANNEL * self._stream.codec_context.channels
-        take_over(self._stream, source, is_encoded_anew=True)
+        take_over(container, self._stream, source, is_encoded_anew=True)
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """What the encoder gives for `packet`."""
