@@ -187,15 +187,32 @@ def test_aac_priming_shifts_nothing(tmp_path: Path) -> None:
     assert moments(tmp_path / "clean.webm")["video"] == moments(tmp_path / "clean.mkv")["video"]
 
 
+def test_sound_before_the_pictures_stays_there_in_matroska(tmp_path: Path) -> None:
+    plain, source = clips.with_sound(tmp_path / "plain.mov", sound="pcm_s16le", seconds=4), tmp_path / "early.mov"
+    with av.open(str(plain)) as before, av.open(str(source), "w") as early:
+        streams = [early.add_stream_from_template(stream) for stream in before.streams]
+        for packet in before.demux():
+            if packet.size:
+                if packet.stream.type == "audio":
+                    packet.pts = packet.dts = packet.pts - round(1 / packet.time_base)
+                packet.stream = streams[packet.stream.index]
+                early.mux(packet)
+    assert moments(source)["audio"][0] == pytest.approx(-1, abs=0.03)
+    writer = copy(source, tmp_path / "clean.mkv")
+    assert not writer.warnings
+    for kind, times in moments(source).items():
+        assert moments(tmp_path / "clean.mkv")[kind] == pytest.approx(times, abs=0.002)
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".avi"])
 def test_what_cannot_hold_early_times_says_so_and_stays_in_step(tmp_path: Path, suffix: str) -> None:
     source = clips.with_sound(tmp_path / "clip.mp4")
     writer = copy(source, tmp_path / f"clean{suffix}")
-    assert [line for line in writer.warnings if "cannot hold times before 0" in line]
+    assert [line for line in writer.warnings if "before time 0" in line]
     if suffix != ".avi":  # its times are whole frames
         assert heard(tmp_path / f"clean{suffix}") == pytest.approx(heard(source), abs=0.002)
     trimmed = copy(source, tmp_path / f"trimmed{suffix}", start=0.4)
-    assert not [line for line in trimmed.warnings if "before 0" in line]
+    assert not [line for line in trimmed.warnings if "before time 0" in line]
 
 
 def test_a_trimmed_file_starts_at_zero_with_everything_shifted(rich: Path, tmp_path: Path) -> None:

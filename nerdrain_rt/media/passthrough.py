@@ -20,7 +20,6 @@ from nerdrain_rt.media.source import MICROSECONDS, is_cover_art, open_source, re
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.container.core import Chapter
-    from av.format import ContainerFormat
     from av.packet import Packet
     from av.stream import Stream
 
@@ -86,7 +85,7 @@ class Passthrough:
         return container_format == "mpegts" or container_format in self.container.format.name.split(",")
 
     def start(self, target: OutputContainer) -> None:
-        """Begin reading, after the header of `target` has been written."""
+        """Begin reading, before the header of `target` is written."""
         self._target = target
         streams = [self.container.streams[index] for index in self._routes]
         if self.is_trimmed:
@@ -96,8 +95,13 @@ class Passthrough:
                 self.warnings.append(f"cannot seek in the source: {explain(error)}")
         self._packets = self._wanted(read_packets(self.container, streams, self._note)) if streams else iter(())
         self._next = next(self._packets, None)
-        if self._next is not None and (self._next.pts or 0) < 0 and not _holds_early_times(target.format):
-            self._note(f"{target.format.name} cannot hold times before 0: all streams begin that much later")
+        earliest = Fraction(0) if self._next is None else (self._next.pts or 0) * self._next.time_base
+        if target.format.name in MATROSKA_FORMATS:
+            # else FFmpeg shifts every stream until the sound's priming begins at 0
+            target.container_options["avoid_negative_ts"] = "disabled"
+        elif earliest < 0 and not target.format.flags & cast(int, Flags.ts_negative.value):
+            seconds = f"{float(-earliest):.3f} s"
+            self._note(f"{target.format.name} cannot hold the {seconds} before time 0: all streams begin later")
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the packets that come before `seconds` on the target's clock, or all that are left."""
@@ -203,12 +207,6 @@ def _why(stream: Stream, route: Route, container_format: str) -> str | None:
     if stream.type == "video" and not is_cover_art(stream):
         return "only one video stream is derained"
     return None
-
-
-def _holds_early_times(container_format: ContainerFormat) -> bool:
-    """Whether packets may stand before 0, as those do that only prime an AAC decoder."""
-    flag = cast(int, Flags.ts_negative.value)
-    return container_format.name in MATROSKA_FORMATS or bool(container_format.flags & flag)
 
 
 def later_timecode(timecode: str, seconds: Fraction, rate: Fraction) -> str | None:

@@ -16,7 +16,7 @@ from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import Material, choose_encoding
 from nerdrain_rt.media.containers import ISO_FORMATS, is_rate_variable
 from nerdrain_rt.media.encoder import VideoEncoder
-from nerdrain_rt.media.passthrough import MATROSKA_FORMATS, Passthrough, later_timecode
+from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
 from nerdrain_rt.media.routes import kept_tags
 from nerdrain_rt.media.source import file_address, is_cover_art
@@ -149,12 +149,9 @@ class VideoWriter:
         self._shift_timecodes()
         if self._container.format.name in ISO_FORMATS:
             self._container.container_options["movflags"] = "+faststart" + self._mp4_tags(tags)
-        if self._container.format.name in MATROSKA_FORMATS:
-            # else FFmpeg shifts every stream until the sound's priming begins at 0
-            self._container.container_options["avoid_negative_ts"] = "disabled"
         with media_errors(self.target):
-            self._container.start_encoding()
             self._passthrough.start(self._container)
+            self._container.start_encoding()
 
     def _add_video(self, source: VideoStream) -> VideoEncoder:
         like, settings = self._like, self._settings
