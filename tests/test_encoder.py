@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -19,6 +21,13 @@ def copy(source: Path, target: Path, codec: str | None = None) -> list[str]:
         for frame in reader:
             writer.write(frame)
     return writer.warnings
+
+
+def frame_aspect(path: Path) -> str:
+    """As FFmpeg tells players, from container and bitstream."""
+    clips.need("ffprobe")
+    command = ["ffprobe", "-v", "error", "-show_entries", "frame=sample_aspect_ratio", "-of", "csv=p=0", str(path)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0].rstrip(",")
 
 
 def titles(path: Path, key: str = "title") -> list[str | None]:
@@ -49,3 +58,31 @@ def test_track_titles_come_back_from_mp4(tmp_path: Path) -> None:
     assert titles(tmp_path / "again.mp4", "name")[2] == "Commentary"
     copy(tmp_path / "again.mp4", tmp_path / "back.mkv")
     assert titles(tmp_path / "back.mkv")[:3] == titles(source)[:3] == [None, None, "Commentary"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffixes"),
+    [
+        ("libx264", ".mp4 .mkv .ts .avi .flv"),
+        ("libx265", ".mkv .ts"),
+        ("libvpx", ".mkv .webm .ogv .avi"),
+        ("libvpx-vp9", ".mp4 .webm"),
+        ("libsvtav1", ".mp4 .mkv .webm"),
+        ("mpeg2video", ".mp4 .mkv .ts .mpg"),
+        ("mpeg4", ".mp4 .avi"),
+        ("ffv1", ".mkv .avi"),
+        ("prores_ks", ".mov .mkv"),
+        ("wmv2", ".wmv .avi"),
+    ],
+)
+@pytest.mark.parametrize("aspect", [Fraction(16, 11), Fraction(4, 3)])
+def test_the_aspect_ratio_is_called_lost_only_where_it_is(
+    tmp_path: Path, codec: str, suffixes: str, aspect: Fraction
+) -> None:
+    source = clips.video(tmp_path / "clip.mp4", size=(48, 64), frames=2, sample_aspect_ratio=aspect)
+    lost = {}
+    for suffix in suffixes.split():
+        target = tmp_path / f"clean{suffix}"
+        lost[suffix] = any(f"aspect ratio {aspect} is lost" in line for line in copy(source, target, codec))
+    told = f"{aspect.numerator}:{aspect.denominator}"
+    assert lost == {suffix: frame_aspect(tmp_path / f"clean{suffix}") != told for suffix in lost}

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_LEVEL = -99
 INTERLACED = {"libx264", "mpeg2video", "mpeg4", "prores_ks", "dnxhd", "ffv1"}
-ASPECT_IN_BITSTREAM = {"libx264", "libx265", "mpeg4", "mpeg2video", "ffv1"}
-"""Outside MP4 the others rely on a field of the container's stream that PyAV does not let us set."""
+ASPECT_IN_CONTAINER = ISO_FORMATS | {"asf", "mxf", "ogg", "ogv"}
+"""Muxers that take the sample aspect ratio from the encoder; the others want a field that PyAV does not let us set."""
+ASPECT_IN_BITSTREAM = {"libx264", "libx265", "mpeg4", "ffv1", "vc2", "h263p", "png"}
+MPEG2_DISPLAY_ASPECTS = {Fraction(4, 3), Fraction(16, 9), Fraction(221, 100)}
 NO_TAG = "\0\0\0\0"
 
 
@@ -92,7 +94,7 @@ class VideoEncoder:
         aspect = source.sample_aspect_ratio
         if aspect:
             context.sample_aspect_ratio = aspect
-            if aspect != 1 and container_format not in ISO_FORMATS and context.name not in ASPECT_IN_BITSTREAM:
+            if not _can_say(aspect, context.name, container_format, material.size):
                 self.warnings.append(f"the sample aspect ratio {aspect} is lost: {context.name} cannot say it")
         if tags.display_matrix:
             self._stream.set_display_matrix(tags.display_matrix)
@@ -115,3 +117,10 @@ class VideoEncoder:
             self.warnings.append("the container or codec knows a constant frame rate only; times are rounded to it")
         self._last_pts = pts
         return pts
+
+
+def _can_say(aspect: Fraction, codec: str, container_format: str, size: tuple[int, int]) -> bool:
+    """Whether players of the target will know the sample aspect ratio; MPEG-2 knows three shapes of the picture."""
+    if codec == "mpeg2video" and container_format not in ASPECT_IN_CONTAINER - {"mxf"}:
+        return aspect == 1 or aspect * Fraction(size[1], size[0]) in MPEG2_DISPLAY_ASPECTS
+    return aspect == 1 or codec in ASPECT_IN_BITSTREAM or container_format in ASPECT_IN_CONTAINER
