@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
+from nerdrain_rt.errors import UsageError
 from nerdrain_rt.media import OutputSettings, VideoReader, VideoWriter
 from nerdrain_rt.media.tags import PictureTags
 from tests import clips
@@ -86,3 +88,18 @@ def test_the_aspect_ratio_is_called_lost_only_where_it_is(
         lost[suffix] = any(f"aspect ratio {aspect} is lost" in line for line in copy(source, target, codec))
     told = f"{aspect.numerator}:{aspect.denominator}"
     assert lost == {suffix: frame_aspect(tmp_path / f"clean{suffix}") != told for suffix in lost}
+
+
+@pytest.mark.parametrize(("codec", "software"), [("h264_nvenc", "libx264"), ("hevc_nvenc", "libx265")])
+def test_an_encoder_without_its_hardware_names_software(tmp_path: Path, codec: str, software: str) -> None:
+    try:
+        context = av.CodecContext.create(codec, "w")
+    except ValueError:
+        pytest.skip(f"needs an FFmpeg with {codec}")
+    context.width, context.height, context.time_base, context.pix_fmt = 640, 480, Fraction(1, 25), "yuv420p"
+    with contextlib.suppress(av.FFmpegError):
+        context.open()
+        pytest.skip("needs a machine that cannot encode in hardware")
+    source = clips.video(tmp_path / "clip.mp4", frames=2)
+    with pytest.raises(UsageError, match=f"no usable hardware for it; try {software}, "):
+        copy(source, tmp_path / "clean.mp4", codec)

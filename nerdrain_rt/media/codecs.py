@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 import av
-from av.codec.codec import Codec, find_best_pix_fmt_of_list
+from av.codec.codec import Capabilities, Codec, find_best_pix_fmt_of_list
 from av.codec.context import Flags
 from av.video.format import VideoFormat
 
@@ -76,6 +76,9 @@ def choose_encoding(
     """
     names = [_checked(codec, container_format)] if codec else list(_candidates(material, container_format))
     tries = [attempt for name in names for attempt in _attempts(name, material)]
+    if codec and not _starts(names[0]):
+        software = ", ".join(_held(container_format, FAMILY.get(Codec(names[0], "w").canonical_name)))
+        raise UsageError(f"{names[0]} does not start: this machine has no usable hardware for it; try {software}")
     fault = f"no encoder here makes video that {container_format} can hold"
     depth = depth_of(material.pixel_format)
     for attempt in sorted(tries, key=lambda a: (a.warning is not None, depth_of(a.pixel_format) < depth)):
@@ -143,8 +146,27 @@ def _checked(codec: str, container_format: str) -> str:
     fault = (
         f"codec {codec!r} is no video encoder here" if encoder is None else f"{container_format} cannot hold {codec}"
     )
-    names = [name for name in (*FALLBACKS, "prores_ks") if holds(container_format, name)]
-    raise UsageError(f"{fault}; {container_format} takes {', '.join(names) or 'no video'}")
+    raise UsageError(f"{fault}; {container_format} takes {', '.join(_held(container_format)) or 'no video'}")
+
+
+def _held(container_format: str, first: str | None = None) -> list[str]:
+    """Encoders in software whose video the container can hold, `first` before the others."""
+    names = dict.fromkeys(name for name in (first, *FALLBACKS, "prores_ks") if name)
+    return [name for name in names if holds(container_format, name)]
+
+
+def _starts(codec: str) -> bool:
+    """Whether the encoder needs no hardware or finds it; those of hardware are built in everywhere."""
+    encoder = Codec(codec, "w")
+    if not encoder.capabilities & (Capabilities.hardware | Capabilities.hybrid):
+        return True
+    context = encoder.create("video")
+    context.width, context.height, context.time_base, context.pix_fmt = 256, 256, Fraction(1, 25), "nv12"
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _candidates(material: Material, container_format: str) -> Iterator[str]:
