@@ -66,7 +66,7 @@ def test_track_titles_come_back_from_mp4(tmp_path: Path) -> None:
     ("codec", "suffixes"),
     [
         ("libx264", ".mp4 .mkv .ts .avi .flv"),
-        ("libx265", ".mkv .ts"),
+        ("libx265", ".mov .mkv .ts"),
         ("libvpx", ".mkv .webm .ogv .avi"),
         ("libvpx-vp9", ".mp4 .webm"),
         ("libsvtav1", ".mp4 .mkv .webm"),
@@ -103,3 +103,11 @@ def test_an_encoder_without_its_hardware_names_software(tmp_path: Path, codec: s
     source = clips.video(tmp_path / "clip.mp4", frames=2)
     with pytest.raises(UsageError, match=f"no usable hardware for it; try {software}, "):
         copy(source, tmp_path / "clean.mp4", codec)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_few_frames_of_hevc_have_decoding_times(tmp_path: Path, frames: int) -> None:
+    source = clips.video(tmp_path / "clip.mp4", frames=frames)
+    copy(source, tmp_path / "clean.mkv", "libx265")
+    moments = sorted(seconds for seconds, _ in clips.packets(tmp_path / "clean.mkv", 0))
+    assert moments == pytest.approx([index / 24 for index in range(frames)], abs=0.001)

@@ -30,6 +30,8 @@ ASPECT_IN_CONTAINER = ISO_FORMATS | {"asf", "mxf", "ogg", "ogv"}
 """Muxers that take the sample aspect ratio from the encoder; the others want a field that PyAV does not let us set."""
 ASPECT_IN_BITSTREAM = {"libx264", "libx265", "mpeg4", "ffv1", "vc2", "h263p", "png"}
 MPEG2_DISPLAY_ASPECTS = {Fraction(4, 3), Fraction(16, 9), Fraction(221, 100)}
+X265_UNTIMED = 2
+"""Of so few pictures x265 gives decoding times that are uninitialised memory."""
 NO_TAG = "\0\0\0\0"
 
 
@@ -46,6 +48,7 @@ class VideoEncoder:
         self.name = encoding.codec
         self._encoding = encoding
         self._last_pts: int | None = None
+        self._encoded = 0
         stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
         self._stream = cast(VideoStream, stream)
         self._describe_as(source, material, container.format.name)
@@ -60,11 +63,15 @@ class VideoEncoder:
         picture.duration = round(picture.duration * frame.time_base / self._encoding.time_base)
         picture.time_base = self._encoding.time_base
         picture.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of I, P and B
+        self._encoded += 1
         yield from self._stream.encode(picture)
 
     def flush(self) -> Iterator[Packet[VideoStream]]:
         """The packets that the encoder still holds."""
-        yield from self._stream.encode(None)
+        for packet in self._stream.encode(None):
+            if self.name == "libx265" and self._encoded <= X265_UNTIMED:
+                packet.dts = packet.pts
+            yield packet
 
     def _describe_as(self, source: VideoStream, material: Material, container_format: str) -> None:
         context = self._stream.codec_context
