@@ -22,7 +22,7 @@ from nerdrain_rt.model.net import NerdRain, NetConfig
 
 DEFAULT = "nerdrain-s"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
-BUNDLED = {DEFAULT: "d1410fffece8b800796241d184f1678a02dedc5cbb3393c8a8188e82db2e9935"}
+BUNDLED = {DEFAULT: "48f1e541cdcf167d39a2d2b6738742d10d097de570ac69a8a77514aecfb1345a"}
 """The weights in the package, by name, with the SHA-256 of their file."""
 CHECKPOINT_STARTS = (b"PK", b"\x80")
 """First bytes of what torch.save writes: a zip archive, or in old files a pickle."""
