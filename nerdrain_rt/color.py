@@ -132,6 +132,25 @@ class Planes:
         """The same on `device`."""
         return replace(self, samples=tuple(plane.to(device, non_blocking=non_blocking) for plane in self.samples))
 
+    def fields(self) -> tuple[Self, ...]:
+        """The top and the bottom field of an interlaced picture: every other row of each plane, as views of `samples`.
+
+        With an odd height the top one has a row more. A picture with a plane of one row has no fields and gives itself.
+        """
+        if min(len(plane) for plane in self.samples) < 2:
+            return (self,)
+        # The siting stays the frame's: interlaced 4:2:0 sits a quarter of a row higher in the top field and lower in
+        # the bottom one, which is too little to see in what a network makes of it.
+        height, width = self.size
+        return tuple(
+            replace(
+                self,
+                samples=tuple(plane[first::2] for plane in self.samples),
+                size=((height + 1 - first) // 2, width),
+            )
+            for first in (0, 1)
+        )
+
     def write_to(self, picture: av.VideoFrame) -> None:
         """Put the samples into a picture of the same format and size, in place."""
         picture.make_writable()
@@ -178,7 +197,7 @@ class Planes:
         yield "y", _mix(change, to_luma * levels.luma)
         if self.layout.letters == "yuv":
             for dim, factor, is_centered in self._chroma_axes():
-                change = _shrink(change, dim, factor, is_centered)
+                change = _shrink(change, dim, self._component("u").shape[dim], factor, is_centered)
             for letter, weights in zip("uv", to_chroma, strict=True):
                 yield letter, _mix(change, weights * levels.chroma)
 
@@ -241,7 +260,8 @@ def _host_views(picture: av.VideoFrame, layout: PixelLayout) -> Iterator[npt.NDA
 
 def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -> Tensor:
     """Linear interpolation along `dim`; a coarse sample sits on the first or in the middle of its `factor` samples."""
-    padded = _extended(coarse, dim, 1, 1)
+    # Twice at the end, because a bottom field may lack the chroma of its last row of luma.
+    padded = _extended(coarse, dim, 1, 2)
     shape = list(coarse.shape)
     shape[dim] = size
     fine = coarse.new_empty(shape)
@@ -254,13 +274,12 @@ def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -
     return fine
 
 
-def _shrink(fine: Tensor, dim: int, factor: int, is_centered: bool) -> Tensor:
-    """Averages along `dim` at the places `_grow` starts from.
+def _shrink(fine: Tensor, dim: int, count: int, factor: int, is_centered: bool) -> Tensor:
+    """`count` averages along `dim` at the places `_grow` starts from.
 
     Centred, the mean of the `factor` samples around; else the triangle that is the transpose of `_grow`.
     """
     reach = 0 if is_centered else factor - 1
-    count = -(-fine.shape[dim] // factor)
     padded = _extended(fine, dim, reach, count * factor - fine.shape[dim])
     coarse = torch.zeros((), device=fine.device)
     for offset in range(-reach, factor):

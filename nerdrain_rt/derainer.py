@@ -20,10 +20,10 @@ from nerdrain_rt.tiling import blend_tiles
 
 _log = logging.getLogger(__name__)
 
-Prepared = tuple[Frame, tuple[Planes, Tensor] | None]
-"""A frame with its planes and its RGB; None where it is to pass as it is."""
-Predicted = tuple[Frame, tuple[Planes, Tensor, Tensor] | None]
-"""A frame with its planes, its RGB and the residual; None where it is to pass as it is."""
+Prepared = tuple[Frame, tuple[Planes, list[Tensor]] | None]
+"""A frame with its planes and the RGB of each of its fields; None where it is to pass as it is."""
+Predicted = tuple[Frame, tuple[Planes, list[Tensor], list[Tensor]] | None]
+"""A frame with its planes, the RGB and the residual of each of its fields; None where it is to pass as it is."""
 
 SMALLEST_TILE = 64
 MEMORY_SHARE = 0.7
@@ -76,28 +76,29 @@ class Derainer:
         return self.finish(self.predict(self.prepare(frames)))
 
     def prepare(self, frames: Iterable[Frame]) -> Iterator[Prepared]:
-        """The first step: each frame with its planes and them as RGB, on the device."""
+        """The first step: each frame with its planes and its fields as RGB, on the device."""
         for frame in frames:
             if not self.settings.strength:
                 yield frame, None
                 continue
             with torch.inference_mode():
                 planes = Planes.of(frame.picture).to(self.backend.device)
-                rainy = planes.rgb()
+                rainy = [field.rgb() for field in _fields(frame, planes)]
             yield frame, (planes, rainy)
 
     def predict(self, prepared: Iterable[Prepared]) -> Iterator[Predicted]:
-        """The second step: the residual of each frame."""
+        """The second step: the residual of each field."""
         for frame, parts in prepared:
-            yield frame, parts and (*parts, self._frame_residual(frame, parts[1]))
+            yield frame, parts and (*parts, self._residuals(parts[1]))
 
     def finish(self, predicted: Iterable[Predicted]) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture."""
         for frame, parts in predicted:
             if parts is not None:
-                planes, rainy, residual = parts
+                planes, *changes = parts
                 with torch.inference_mode():
-                    planes.add_residual(rainy, residual)
+                    for field, rainy, residual in zip(_fields(frame, planes), *changes, strict=True):
+                        field.add_residual(rainy, residual)
                     planes.write_to(frame.picture)
             yield frame
 
@@ -107,6 +108,8 @@ class Derainer:
 
         Raises BackendError where even the smallest tile is too much for the memory, or the network's sums overflow.
         """
+        if not self.settings.strength:
+            return torch.zeros_like(rainy, dtype=torch.float32)
         size = rainy.shape[-2:]
         work = rainy.to(self.backend.device, torch.float32)
         if self.settings.work_scale < 1:
@@ -123,12 +126,11 @@ class Derainer:
         return residual.to(rainy.device)
 
     @torch.inference_mode()
-    def _frame_residual(self, frame: Frame, rainy: Tensor) -> Tensor:
-        """The residual of a frame, or of its two fields, which lie half a frame apart in time."""
-        if not frame.picture.interlaced_frame or rainy.shape[-2] % 2:
-            return self.residual(rainy)
-        fields = torch.cat([rainy[..., 0::2, :], rainy[..., 1::2, :]])
-        return torch.stack(list(self.residual(fields)), dim=2).reshape(rainy.shape)
+    def _residuals(self, fields: list[Tensor]) -> list[Tensor]:
+        """The residual of each field; of two of the same size, at once."""
+        if len({field.shape for field in fields}) < len(fields):
+            return list(self.residual(torch.cat(fields)).chunk(len(fields)))
+        return [self.residual(field) for field in fields]
 
     def _without_overflow(self, rainy: Tensor) -> Tensor:
         """The backend's residual, in tiles where memory asks for it, in smaller ones where it ran out."""
@@ -179,6 +181,11 @@ class Derainer:
         warning = f"{self.backend.device}: no memory for {width}x{height} at once; working in tiles of {max(tile)}"
         self.warnings.append(warning)
         _log.warning(warning)
+
+
+def _fields(frame: Frame, planes: Planes) -> tuple[Planes, ...]:
+    """The fields of an interlaced frame, which lie half a frame apart in time; else the frame as the only one."""
+    return planes.fields() if frame.picture.interlaced_frame else (planes,)
 
 
 def free_memory(device: torch.device) -> int:

@@ -14,7 +14,7 @@ from av.video.format import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerdrain_rt.color import ColorSpec, Planes, add_residual, to_rgb
+from nerdrain_rt.color import ColorSpec, Planes, Siting, add_residual, to_rgb
 from nerdrain_rt.pixel_layout import PixelLayout, is_supported
 
 Codes = dict[str, npt.NDArray[np.int64]]
@@ -468,6 +468,66 @@ def test_color_spec_follows_tags_then_conventions(
     picture = av.VideoFrame(64, height, format_name)
     picture.colorspace, picture.color_range = colorspace, color_range
     assert ColorSpec.of(picture) == expected
+
+
+@pytest.mark.parametrize("format_name", ["yuv420p", "nv12", "yuv422p10le", "yuyv422", "yuv410p", "gray12le"])
+@pytest.mark.parametrize("size", [(16, 12), (17, 12), (18, 12), (19, 11), (5, 4)])
+def test_fields_read_and_change_as_pictures_of_every_other_row(format_name: str, size: tuple[int, int]) -> None:
+    sampling = SAMPLINGS[format_name]
+    codes = random_codes(sampling, size)
+    picture = make_picture(format_name, size, codes)
+    planes, spec = Planes.of(picture), ColorSpec.of(picture)
+    for first, field in enumerate(planes.fields()):
+        field_codes = {letter: values[first::2] for letter, values in codes.items()}
+        field_size = field_codes["y"].shape
+        # A field may lack its last row of chroma: the row before stands in, and takes no part in what is written.
+        rows = -(-field_size[0] // sampling.factor[0])
+        full = {
+            letter: values if letter == "y" else np.pad(values, ((0, rows - len(values)), (0, 0)), "edge")
+            for letter, values in field_codes.items()
+        }
+        rainy, residual = field.rgb(), random_residual(field_size, first)
+        expected_rgb = reference_rgb(full, sampling, spec).clip(0, 1)
+        np.testing.assert_allclose(rainy[0].numpy(), expected_rgb, atol=1e-5)
+
+        field.add_residual(rainy, residual)
+        planes.write_to(picture)
+
+        change = (expected_rgb + residual[0].numpy()).clip(0, 1) - expected_rgb
+        changed = read_codes(picture, codes)
+        for letter, expected in reference_codes(full, change, sampling, spec).items():
+            values = changed[letter][first::2]
+            assert np.abs(values - expected[: len(values)]).max() <= 0.5 + 2**sampling.bits * 1e-6, letter
+
+
+@pytest.mark.parametrize(("format_name", "size"), [("yuv420p", (8, 6)), ("yuv420p", (7, 6)), ("yuv422p10le", (5, 6))])
+def test_fields_of_a_moving_color_have_no_stripes(format_name: str, size: tuple[int, int]) -> None:
+    sampling = SAMPLINGS[format_name]
+    codes = random_codes(sampling, size)
+    unit = 2 ** (sampling.bits - 8)
+    codes["y"][...], codes["u"][...] = 80 * unit, 128 * unit
+    codes["v"][0::2], codes["v"][1::2] = 200 * unit, 128 * unit
+    planes = Planes.of(make_picture(format_name, size, codes))
+    top, bottom = (field.rgb()[0] for field in planes.fields())
+    red, gray = 64 / 219 + 1.402 * 72 / 224, 64 / 219
+    torch.testing.assert_close(top[0], torch.full_like(top[0], red), atol=1e-5, rtol=0)
+    torch.testing.assert_close(bottom, torch.full_like(bottom, gray), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("siting", ["left", "center", "topleft"])
+@pytest.mark.parametrize("height", range(1, 12))
+@pytest.mark.parametrize("format_name", ["yuv420p", "yuv410p", "yuv440p"])
+def test_fields_of_any_height_and_siting_lead_to_the_color_asked_for(
+    format_name: str, height: int, siting: Siting
+) -> None:
+    picture = random_picture(format_name, (height, 6), low=0.4, high=0.6)
+    planes = Planes.of(picture, spec=ColorSpec("bt601", False, siting))
+    for field in planes.fields():
+        for _ in range(40):
+            rainy = field.rgb()
+            field.add_residual(rainy, torch.tensor([0.6, 0.5, 0.4]).view(1, 3, 1, 1) - rainy)
+        expected = torch.tensor([0.6, 0.5, 0.4]).view(1, 3, 1, 1).expand(1, 3, *field.size)
+        torch.testing.assert_close(field.rgb(), expected, atol=0.02, rtol=0)
 
 
 def test_ycgco_has_green_and_orange_axes() -> None:

@@ -1,16 +1,18 @@
 """Frames through the derainer: what the backend sees, and what comes of its residual."""
 
 import logging
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 import torch
+from av.filter import Graph
 from torch import Tensor
 
 from nerdrain_rt import derainer as derainer_module
-from nerdrain_rt.color import to_rgb
+from nerdrain_rt.color import Planes
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
@@ -23,6 +25,22 @@ ODD_SIZES = ((17, 33), (2, 2), (1, 40), (40, 1), (1, 1), (96, 54), (15, 16))
 
 def make_frame(size: tuple[int, int] = (48, 64), pixel_format: str = "yuv420p", *, index: int = 0) -> Frame:
     return Frame(clips.picture(index, size, pixel_format), index, Fraction(1, 25))
+
+
+def interlaced(frame: Frame) -> Frame:
+    """The same, said to be two fields."""
+    graph = Graph()
+    graph.link_nodes(
+        graph.add_buffer(
+            width=frame.picture.width, height=frame.picture.height, format=frame.picture.format, time_base="1/25"
+        ),
+        graph.add("setfield", "tff"),
+        graph.add("buffersink"),
+    ).configure()
+    graph.push(frame.picture)
+    picture = graph.vpull()
+    assert picture.interlaced_frame
+    return replace(frame, picture=picture)
 
 
 def darker(rainy: Tensor) -> Tensor:
@@ -80,6 +98,15 @@ def test_strength_is_the_share_of_the_residual():
     rainy = torch.rand(1, 3, 32, 32)
     residual = Derainer(DerainSettings(strength=0.5), backend=FakeBackend(darker)).residual(rainy)
     torch.testing.assert_close(residual, -0.125 * rainy)
+
+
+def test_strength_zero_gives_a_residual_of_zeros_without_the_network():
+    backend = FakeBackend(torch.ones_like)
+    rainy = torch.rand(2, 3, 17, 33, dtype=torch.float64)
+    residual = Derainer(DerainSettings(strength=0), backend=backend).residual(rainy)
+    assert torch.equal(residual, torch.zeros(2, 3, 17, 33))
+    assert residual.dtype == torch.float32
+    assert backend.shapes == []
 
 
 def test_ten_bits_keep_their_depth():
@@ -240,7 +267,7 @@ def test_fields_are_derained_apart(tmp_path):
     with av.open(str(clips.interlaced(tmp_path / "fields.mp4"))) as container:
         picture = next(container.decode(video=0))
     assert picture.interlaced_frame
-    rainy = to_rgb(picture, device=torch.device("cpu"))
+    rainy = torch.cat([field.rgb() for field in Planes.of(picture).fields()])
     seen = []
 
     def residual(fields: Tensor) -> Tensor:
@@ -252,9 +279,49 @@ def test_fields_are_derained_apart(tmp_path):
     [clean] = Derainer(backend=backend).derain([Frame(picture, 0, Fraction(1, 25))])
     luma = clean.picture.to_ndarray()[: picture.height].astype(int)
     assert backend.shapes == [(2, 3, 48, 128)]
-    assert torch.equal(torch.stack(seen, dim=2).reshape(rainy.shape), rainy)
+    assert torch.equal(torch.stack(seen), rainy)
     assert np.array_equal(luma[1::2], before[1::2])
     assert (luma[0::2] < before[0::2]).mean() > 0.8
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "nv12", "yuv422p10le", "rgb24"])
+@pytest.mark.parametrize("height", [48, 47, 46, 45, 3, 2, 1])
+@pytest.mark.parametrize("changed", [0, 1])
+def test_a_residual_in_one_field_stays_in_its_rows(pixel_format: str, height: int, changed: int):
+    frame = interlaced(make_frame((height, 64), pixel_format))
+    before = Planes.of(frame.picture)
+    fields = len(before.fields())
+    images = 0
+
+    def residual(rainy: Tensor) -> Tensor:
+        nonlocal images
+        strengths = [0.3 if images + index == min(changed, fields - 1) else 0.0 for index in range(len(rainy))]
+        images += len(rainy)
+        return torch.tensor(strengths).view(-1, 1, 1, 1) * (0.5 - rainy)
+
+    list(Derainer(backend=FakeBackend(residual)).derain([frame]))
+
+    assert images == fields
+    for old, new in zip(before.samples, Planes.of(frame.picture).samples, strict=True):
+        assert not torch.equal(new[changed % fields :: fields], old[changed % fields :: fields])
+        if fields == 2:
+            assert torch.equal(new[1 - changed :: 2], old[1 - changed :: 2])
+
+
+@pytest.mark.parametrize(("height", "shapes"), [(48, [(2, 3, 32, 64)]), (35, [(1, 3, 32, 64), (1, 3, 32, 64)])])
+def test_fields_of_one_size_go_through_the_backend_at_once(height: int, shapes: list[tuple[int, ...]]):
+    backend = FakeBackend(darker)
+    list(Derainer(backend=backend).derain([interlaced(make_frame((height, 64)))]))
+    assert backend.shapes == shapes
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+@pytest.mark.parametrize("height", [48, 47, 46, 45, 2, 1])
+def test_a_residual_of_zero_leaves_every_sample_of_both_fields(pixel_format: str, height: int):
+    frame = interlaced(make_frame((height, 64), pixel_format))
+    before = Planes.of(frame.picture)
+    list(Derainer(backend=FakeBackend()).derain([frame]))
+    assert all(map(torch.equal, Planes.of(frame.picture).samples, before.samples))
 
 
 def test_frames_that_the_decoder_still_refers_to_are_not_spoiled(tmp_path):
