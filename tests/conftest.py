@@ -1,8 +1,11 @@
 """Fixtures that several files of tests share."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.logging import RichHandler
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -17,3 +20,14 @@ def shared_path(name: str) -> Path:
 @pytest.fixture(scope="session")
 def parity_folder() -> Path:
     return shared_path("parity")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """The command line sets up logging for its process; the next test is not to inherit it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in [handler for handler in root.handlers if isinstance(handler, RichHandler)]:
+        root.removeHandler(handler)
