@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import av
 import platformdirs
 import psutil
 import torch
 import typer
-from av.video.codeccontext import VideoCodecContext
 from rich.table import Column, Table
 
 from nerdrain_rt import console
 from nerdrain_rt.backends import NAMES, precision_name, why_backend_is_missing, why_device_is_missing
 from nerdrain_rt.backends.eager import best_dtype, has_native_bfloat16
 from nerdrain_rt.errors import WeightsError
+from nerdrain_rt.media.codecs import starts
 from nerdrain_rt.model.weights import BUNDLED, list_weights, load_weights, user_folder
 
 CODECS = ("h264", "hevc", "av1", "vp9", "mjpeg", "mpeg4", "prores", "ffv1")
@@ -29,7 +28,6 @@ ENCODERS = (
     "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
     "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_videotoolbox", "hevc_videotoolbox", "h264_qsv", "hevc_qsv",
 )  # fmt: skip
-HARDWARE = ("_nvenc", "_qsv", "_videotoolbox")
 LIBRARIES = ("nerdrain-rt", "torch", "av", "numpy", "safetensors", "opencv-python-headless", "pillow")
 
 
@@ -41,7 +39,7 @@ def examine() -> dict[str, Any]:
         "backends": {name: {"available": not (why := why_backend_is_missing(name)), "reason": why} for name in NAMES},
         "codecs": {
             "decoders": {name: _has_codec(name, "r") for name in CODECS},
-            "encoders": {name: _has_encoder(name) for name in ENCODERS},
+            "encoders": {name: _has_codec(name, "w") and starts(name) for name in ENCODERS},
         },
         "cameras": _find_cameras(),
         "weights": {name: _examine_weights(name) for name in list_weights()},
@@ -129,19 +127,6 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     try:
         av.Codec(name, mode)
     except av.codec.codec.UnknownCodecError:
-        return False
-    return True
-
-
-def _has_encoder(name: str) -> bool:
-    """Whether the encoder works here; those of hardware are built in everywhere, and have to be tried."""
-    if not _has_codec(name, "w") or not name.endswith(HARDWARE):
-        return _has_codec(name, "w")
-    context = cast(VideoCodecContext, VideoCodecContext.create(name, "w"))
-    context.width, context.height, context.time_base, context.pix_fmt = 256, 256, Fraction(1, 25), "nv12"
-    try:
-        context.open()
-    except (av.FFmpegError, ValueError):
         return False
     return True
 

@@ -76,7 +76,7 @@ def choose_encoding(
     """
     names = [_checked(codec, container_format)] if codec else list(_candidates(material, container_format))
     tries = [attempt for name in names for attempt in _attempts(name, material)]
-    if codec and not _starts(names[0]):
+    if codec and not starts(names[0]):
         software = ", ".join(_held(container_format, FAMILY.get(Codec(names[0], "w").canonical_name)))
         raise UsageError(f"{names[0]} does not start: this machine has no usable hardware for it; try {software}")
     fault = f"no encoder here makes video that {container_format} can hold"
@@ -155,7 +155,7 @@ def _held(container_format: str, first: str | None = None) -> list[str]:
     return [name for name in names if holds(container_format, name)]
 
 
-def _starts(codec: str) -> bool:
+def starts(codec: str) -> bool:
     """Whether the encoder needs no hardware or finds it; those of hardware are built in everywhere."""
     encoder = Codec(codec, "w")
     if not encoder.capabilities & (Capabilities.hardware | Capabilities.hybrid):
