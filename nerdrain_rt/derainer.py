@@ -15,14 +15,15 @@ from nerdrain_rt.backends import Backend, load_backend, precision_name
 from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.lanes import Lane, Mark, wait
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 from nerdrain_rt.tiling import blend_tiles
 
 _log = logging.getLogger(__name__)
 
-Prepared = tuple[Frame, tuple[Planes, list[Tensor]] | None]
+Prepared = tuple[Frame, tuple[Planes, list[Tensor], Mark] | None]
 """A frame with its planes and the RGB of each of its fields; None where it is to pass as it is."""
-Predicted = tuple[Frame, tuple[Planes, list[Tensor], list[Tensor]] | None]
+Predicted = tuple[Frame, tuple[Planes, list[Tensor], list[Tensor], Mark] | None]
 """A frame with its planes, the RGB and the residual of each of its fields; None where it is to pass as it is."""
 
 SMALLEST_TILE = 64
@@ -77,29 +78,47 @@ class Derainer:
 
     def prepare(self, frames: Iterable[Frame]) -> Iterator[Prepared]:
         """The first step: each frame with its planes and its fields as RGB, on the device."""
+        lane = Lane(self.backend.device)
         for frame in frames:
             if not self.settings.strength:
                 yield frame, None
                 continue
-            with torch.inference_mode():
-                planes = Planes.of(frame.picture).to(self.backend.device)
+            with lane.after():
+                planes = Planes.of(frame.picture, pin_memory=self.backend.device.type == "cuda")
+                planes = planes.to(self.backend.device, non_blocking=True)
                 rainy = [field.rgb() for field in _fields(frame, planes)]
-            yield frame, (planes, rainy)
+            yield frame, (planes, rainy, lane.mark())
 
     def predict(self, prepared: Iterable[Prepared]) -> Iterator[Predicted]:
         """The second step: the residual of each field."""
+        lane = Lane(self.backend.device)
         for frame, parts in prepared:
-            yield frame, parts and (*parts, self._residuals(parts[1]))
+            if parts is None:
+                yield frame, None
+                continue
+            planes, rainy, mark = parts
+            with lane.after(mark):
+                residuals = self._residuals(rainy)
+            yield frame, (planes, rainy, residuals, lane.mark())
 
     def finish(self, predicted: Iterable[Predicted]) -> Iterator[Frame]:
-        """The last step: each frame with the residual in its picture."""
+        """The last step: each frame with the residual in its picture.
+
+        The only one in which the host waits for the device. A frame's tensors live until then, so that no lane gets
+        memory in which another is still at work. Raises BackendError where the network's sums overflow.
+        """
+        lane = Lane(self.backend.device)
         for frame, parts in predicted:
             if parts is not None:
-                planes, *changes = parts
-                with torch.inference_mode():
-                    for field, rainy, residual in zip(_fields(frame, planes), *changes, strict=True):
-                        field.add_residual(rainy, residual)
-                    planes.write_to(frame.picture)
+                planes, rainy, residuals, mark = parts
+                with lane.after(mark):
+                    for field, *change in zip(_fields(frame, planes), rainy, residuals, strict=True):
+                        field.add_residual(*change)
+                    is_finite = _are_finite(residuals).to("cpu", non_blocking=True)
+                    result = planes.to("cpu", non_blocking=True)
+                wait(lane.mark())
+                self._refuse_unless(is_finite)
+                result.write_to(frame.picture)
             yield frame
 
     @torch.inference_mode()
@@ -110,6 +129,12 @@ class Derainer:
         """
         if not self.settings.strength:
             return torch.zeros_like(rainy, dtype=torch.float32)
+        residual = self._unchecked(rainy)
+        self._refuse_unless(_are_finite([residual]))
+        return residual.to(rainy.device)
+
+    def _unchecked(self, rainy: Tensor) -> Tensor:
+        """The residual times the strength, on the backend's device."""
         size = rainy.shape[-2:]
         work = rainy.to(self.backend.device, torch.float32)
         if self.settings.work_scale < 1:
@@ -118,19 +143,18 @@ class Derainer:
         residual = self._without_overflow(_pad(work, self.backend.multiple_of))[..., : work.shape[-2], : work.shape[-1]]
         if residual.shape[-2:] != size:
             residual = F.interpolate(residual, size, mode="bilinear")
-        if not residual.isfinite().all():
+        return residual if self.settings.strength == 1 else residual * self.settings.strength
+
+    def _refuse_unless(self, is_finite: Tensor) -> None:
+        if not is_finite:
             backend = f"{self.backend.name} in {precision_name(self.backend.dtype)}"
             raise BackendError(f"{backend}: gave values that are not finite; try --precision fp32")
-        if self.settings.strength < 1:
-            residual = residual * self.settings.strength
-        return residual.to(rainy.device)
 
-    @torch.inference_mode()
     def _residuals(self, fields: list[Tensor]) -> list[Tensor]:
         """The residual of each field; of two of the same size, at once."""
         if len({field.shape for field in fields}) < len(fields):
-            return list(self.residual(torch.cat(fields)).chunk(len(fields)))
-        return [self.residual(field) for field in fields]
+            return list(self._unchecked(torch.cat(fields)).chunk(len(fields)))
+        return [self._unchecked(field) for field in fields]
 
     def _without_overflow(self, rainy: Tensor) -> Tensor:
         """The backend's residual, in tiles where memory asks for it, in smaller ones where it ran out."""
@@ -186,6 +210,11 @@ class Derainer:
 def _fields(frame: Frame, planes: Planes) -> tuple[Planes, ...]:
     """The fields of an interlaced frame, which lie half a frame apart in time; else the frame as the only one."""
     return planes.fields() if frame.picture.interlaced_frame else (planes,)
+
+
+def _are_finite(residuals: list[Tensor]) -> Tensor:
+    """Whether all values are, as a tensor on their device."""
+    return torch.stack([residual.isfinite().all() for residual in residuals]).all()
 
 
 def free_memory(device: torch.device) -> int:

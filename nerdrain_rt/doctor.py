@@ -17,7 +17,7 @@ import typer
 from rich.table import Column, Table
 
 from nerdrain_rt import console
-from nerdrain_rt.backends import NAMES, precision_name, why_backend_is_missing, why_device_is_missing
+from nerdrain_rt.backends import NAMES, find_device, precision_name, why_backend_is_missing, why_device_is_missing
 from nerdrain_rt.backends.eager import best_dtype, has_native_bfloat16
 from nerdrain_rt.errors import WeightsError
 from nerdrain_rt.media.codecs import starts
@@ -36,7 +36,7 @@ def examine() -> dict[str, Any]:
     return {
         "system": _examine_system(),
         "devices": _examine_devices(),
-        "backends": {name: {"available": not (why := why_backend_is_missing(name)), "reason": why} for name in NAMES},
+        "backends": _examine_backends(),
         "codecs": {
             "decoders": {name: _has_codec(name, "r") for name in CODECS},
             "encoders": {name: _has_codec(name, "w") and starts(name) for name in ENCODERS},
@@ -121,6 +121,15 @@ def _examine_devices() -> dict[str, Any]:
     if "mps" not in devices:
         devices["mps"] = {"available": True, "precision": precision_name(best_dtype(torch.device("mps")))}
     return devices
+
+
+def _examine_backends() -> dict[str, Any]:
+    """Each on the device that would be used."""
+    device = find_device()
+    return {
+        name: {"available": not (why := why_backend_is_missing(name, device)), "reason": why, "device": device.type}
+        for name in NAMES
+    }
 
 
 def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:

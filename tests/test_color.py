@@ -545,7 +545,6 @@ def test_a_spec_given_overrules_the_picture() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("format_name", ["yuv420p", "p010le", "yuv422p10le", "yuyv422", "rgb48le", "gray"])
 def test_cuda_gives_what_the_processor_gives(format_name: str) -> None:
     on_cpu, on_cuda = random_picture(format_name, (31, 45)), random_picture(format_name, (31, 45))

@@ -16,6 +16,7 @@ from nerdrain_rt.color import Planes
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.stages import Prefetch
 from tests import clips
 from tests.fakes import FakeBackend
 
@@ -359,3 +360,43 @@ def test_residual_that_is_not_finite_is_an_error():
     derainer = Derainer(backend=FakeBackend(lambda rainy: torch.full_like(rainy, float("nan"))))
     with pytest.raises(BackendError, match="not finite"):
         derainer.residual(torch.rand(1, 3, 16, 16))
+
+
+def test_frame_whose_residual_is_not_finite_is_an_error_and_keeps_its_samples():
+    frame = make_frame()
+    before = samples(frame)
+    derainer = Derainer(backend=FakeBackend(lambda rainy: torch.full_like(rainy, float("inf"))))
+    with pytest.raises(BackendError, match="not finite"):
+        list(derainer.derain([frame]))
+    assert np.array_equal(samples(frame), before)
+
+
+class CudaBackend(FakeBackend):
+    """A residual that takes the device a while."""
+
+    device = torch.device("cuda")
+
+    def __init__(self) -> None:
+        super().__init__(self.slow)
+
+    @staticmethod
+    def slow(rainy: Tensor) -> Tensor:
+        busy = torch.ones(2048, 2048, device=rainy.device)
+        for _ in range(20):
+            busy = busy @ busy / 2048
+        return darker(rainy) * busy[0, 0]
+
+
+@pytest.mark.gpu
+def test_streams_of_a_device_give_what_the_cpu_gives():
+    frames = [make_frame((256, 320), index=index) for index in range(50)]
+    expected = [make_frame((256, 320), index=index) for index in range(50)]
+    list(Derainer(backend=FakeBackend(darker)).derain(expected))
+    derainer = Derainer(backend=CudaBackend())
+    with (
+        Prefetch(derainer.prepare(frames), depth=1) as prepared,
+        Prefetch(derainer.predict(prepared), depth=1) as predicted,
+        Prefetch(derainer.finish(predicted)) as clean,
+    ):
+        for frame, other in zip(clean, expected, strict=True):
+            assert np.abs(samples(frame).astype(int) - samples(other)).max() <= 1

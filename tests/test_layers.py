@@ -14,14 +14,16 @@ PACKAGE = Path(nerdrain_rt.__file__).parent
 LAYERS = (
     {"errors", "frame"},
     {"pixel_layout"},
-    {"model", "tiling", "color", "stages"},
+    {"model", "tiling", "color", "stages", "lanes"},
     {"backends"},
     {"derainer", "media"},
+    {"live"},
     {"pipeline"},
     {"__init__"},
     {"console"},
     {"batch"},
-    {"training", "evaluation", "benchmark", "doctor", "weights_cli"},
+    {"training", "evaluation", "benchmark", "doctor", "weights_cli", "engine_cli", "gui_command"},
+    {"benchmark_command", "live_command"},
     {"cli"},
     {"__main__"},
 )

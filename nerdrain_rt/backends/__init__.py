@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +14,12 @@ from nerdrain_rt.errors import BackendError
 if TYPE_CHECKING:
     from nerdrain_rt.model.weights import Weights
 
+_log = logging.getLogger(__name__)
+
 NAMES = ("eager",)
+"""Every backend, each a module of this package; `auto` prefers the earlier ones."""
+CANDIDATES = {"cpu": ("eager",), "cuda": ("eager",), "mps": ("eager",)}
+"""What `auto` chooses from on a type of device, best first."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -66,25 +73,51 @@ def why_device_is_missing(device: torch.device) -> str | None:
     return None if device.type == "cpu" else "not a device this program runs on"
 
 
-def why_backend_is_missing(name: str) -> str | None:
-    """Why a backend cannot run here; None where it can. Raises BackendError for a name that is none."""
+def why_backend_is_missing(name: str, device: torch.device) -> str | None:
+    """Why a backend cannot run on a device here; None where it can. Raises BackendError for a name that is none."""
     if name not in NAMES:
         raise BackendError(f"{name}: no such backend; there are {', '.join(NAMES)}")
-    return None
+    return _way(name).why_missing(device)
 
 
 def load_backend(weights: Weights, name: str = "auto", *, device: str = "auto", precision: str = "auto") -> Backend:
-    """The network of `weights` made ready on a device.
+    """The network of `weights` made ready on a device; for "auto", the best backend that can be had there.
 
     Raises BackendError where backend, device or precision is not available, saying why.
     """
-    from nerdrain_rt.backends.eager import EagerBackend
-
-    if name != "auto" and (reason := why_backend_is_missing(name)):
-        raise BackendError(f"{name}: {reason}")
     if precision not in ("auto", *PRECISIONS):
         raise BackendError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
-    return EagerBackend(weights.build(), find_device(device), PRECISIONS.get(precision))
+    dtype = PRECISIONS.get(precision)
+    where = find_device(device)
+    if name == "auto":
+        return _load_best(weights, where, dtype)
+    if reason := why_backend_is_missing(name, where):
+        raise BackendError(f"{name}: {reason}")
+    return _way(name).load(weights, where, dtype)
+
+
+def _load_best(weights: Weights, device: torch.device, dtype: torch.dtype | None) -> Backend:
+    """The first of the candidates that loads; eager, the last one, always does."""
+    *candidates, last = [name for name in CANDIDATES[device.type] if not why_backend_is_missing(name, device)]
+    for name in candidates:
+        try:
+            return _way(name).load(weights, device, dtype)
+        except BackendError as error:
+            _log.warning("%s", error)
+    return _way(last).load(weights, device, dtype)
+
+
+class _Way(Protocol):
+    """What each backend's module has."""
+
+    def why_missing(self, device: torch.device) -> str | None: ...
+
+    def load(self, weights: Weights, device: torch.device, dtype: torch.dtype | None = None) -> Backend: ...
+
+
+def _way(name: str) -> _Way:
+    """A backend's module; they are imported when they are asked for, because some of their libraries are slow to."""
+    return cast(_Way, import_module(f"nerdrain_rt.backends.{name}"))
 
 
 def precision_name(dtype: torch.dtype) -> str:

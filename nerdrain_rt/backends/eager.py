@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from nerdrain_rt.model.net import NerdRain
+
+if TYPE_CHECKING:
+    from nerdrain_rt.model.weights import Weights
+
+
+def why_missing(device: torch.device) -> str | None:
+    """Nothing: it runs wherever PyTorch does."""
+    return None
+
+
+def load(weights: Weights, device: torch.device, dtype: torch.dtype | None = None) -> EagerBackend:
+    """The network of `weights` on a device, by default in the precision that suits it."""
+    return EagerBackend(weights.build(), device, dtype)
 
 
 class EagerBackend:
