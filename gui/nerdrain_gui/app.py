@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts the application: one window, shown before the network is loaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from PyQt6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
+from PyQt6.QtWidgets import QApplication
+
+from nerdrain_gui.icons import app_icon
+from nerdrain_gui.main_window import MainWindow
+from nerdrain_gui.settings import Settings
+from nerdrain_gui.theme import CHOICES, Theme
+
+TRANSLATIONS = Path(__file__).parent / "translations"
+WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc")
+PROBE = "from PyQt6.QtGui import QGuiApplication; QGuiApplication([])"
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Show the window, with what the only argument names in the preview, until it is closed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if reason := why_no_display():
+        print(f"error: {reason}", file=sys.stderr)  # noqa: T201 - the entry point's own line
+        return 1
+    app = make_app()
+    settings = Settings.read()
+    theme = Theme(app, settings.theme if settings.theme in CHOICES else "system")  # type: ignore[arg-type]
+    window = MainWindow(theme, settings)
+    is_ended: list[bool] = []
+    window.closed.connect(is_ended.append)
+    window.show()
+    QTimer.singleShot(0, window.device.examine)
+    if arguments:
+        QTimer.singleShot(0, lambda: window.open(arguments[0]))
+    code = app.exec()
+    if is_ended != [True]:
+        # A thread is inside the network on a slow processor; the interpreter cannot unwind it and would abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def make_app() -> QApplication:
+    """Qt's application with our name, icon and the user's language."""
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(app, QApplication)
+    app.setOrganizationName("nerdrain-rt")
+    app.setApplicationName("nerdrain-rt")
+    app.setApplicationDisplayName("NeRD-Rain RT")
+    app.setDesktopFileName("nerdrain")
+    app.setWindowIcon(app_icon())
+    for name, folder in (
+        ("qtbase", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)),
+        ("nerdrain", str(TRANSLATIONS)),
+    ):
+        translator = QTranslator(app)
+        if translator.load(QLocale(), name, "_", folder):
+            app.installTranslator(translator)
+    return app
+
+
+def why_no_display() -> str | None:
+    """Why no window can be shown here; None where one can. Asked in a process of its own, because Qt aborts its own."""
+    if os.environ.get("QT_QPA_PLATFORM") in WITHOUT_DISPLAY:
+        return None
+    if sys.platform.startswith(("linux", "freebsd")) and not any(map(os.environ.get, DISPLAYS)):
+        return "no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use 'nerdrain live' or 'nerdrain video' here"
+    probe = subprocess.run([sys.executable, "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True)  # noqa: S603
+    if probe.returncode == 0:
+        return None
+    told = [line for line in probe.stderr.splitlines() if line.strip()]
+    return f"no window can be shown: {told[0] if told else 'Qt does not start here'}"

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small parts that the pages are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from PyQt6.QtCore import QMimeData, QSize, Qt, QTimer, QUrl, pyqtSignal
+from PyQt6.QtGui import QDesktopServices, QIcon, QMouseEvent, QPalette, QResizeEvent
+from PyQt6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QStyle,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from nerdrain_gui.icons import icon
+
+Kind = Literal["info", "warning", "error"]
+INFO_SECONDS = 8
+
+
+def tool_button(name: str, tip: str, *, is_checkable: bool = False, size: int = 20) -> QToolButton:
+    """A button of one icon, its meaning in the tool tip."""
+    button = QToolButton()
+    button.setIcon(icon(name))
+    button.setIconSize(QSize(size, size))
+    button.setToolTip(tip)
+    button.setAccessibleName(tip)
+    button.setCheckable(is_checkable)
+    return button
+
+
+def label(text: str = "", name: str = "", *, wraps: bool = False) -> QLabel:
+    """Words in one of the style sheet's manners."""
+    words = QLabel(text)
+    words.setObjectName(name)
+    words.setWordWrap(wraps)
+    words.setTextFormat(Qt.TextFormat.PlainText)
+    return words
+
+
+def dropped_files(mime: QMimeData | None) -> list[str]:
+    """Local paths among what is dragged over the window."""
+    return [url.toLocalFile() for url in mime.urls() if url.isLocalFile()] if mime else []
+
+
+def open_folder(path: str) -> None:
+    """Show a folder in the system's file manager."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(path))
+
+
+class Segments(QWidget):
+    """A few choices beside each other, one of them taken."""
+
+    chosen = pyqtSignal(str)
+
+    def __init__(self, choices: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segments")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._group = QButtonGroup(self)
+        self._keys = [key for key, _ in choices]
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2, 2, 2, 2)
+        row.setSpacing(2)
+        for index, (_, words) in enumerate(choices):
+            button = QToolButton()
+            button.setText(words)
+            button.setCheckable(True)
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            self._group.addButton(button, index)
+            row.addWidget(button)
+        self._group.idClicked.connect(lambda index: self.chosen.emit(self._keys[index]))
+
+    def choose(self, key: str) -> None:
+        """Take a choice without telling; none where there is no such choice."""
+        button = self._group.button(self._keys.index(key)) if key in self._keys else None
+        if button is not None:
+            button.setChecked(True)
+
+    @property
+    def choice(self) -> str:
+        """The choice that is taken, or ""."""
+        index = self._group.checkedId()
+        return self._keys[index] if index >= 0 else ""
+
+
+class Percentage(QWidget):
+    """A slider from 0 to 100 % under its name."""
+
+    changed = pyqtSignal(float)
+
+    def __init__(self, words: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 100)
+        self.slider.setPageStep(10)
+        self.slider.setAccessibleName(words)
+        self._value = label(name="value")
+        head = QHBoxLayout()
+        head.addWidget(label(words))
+        head.addStretch()
+        head.addWidget(self._value)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(head)
+        column.addWidget(self.slider)
+        self.slider.valueChanged.connect(self._tell)
+        self._show(self.slider.value())
+
+    @property
+    def value(self) -> float:
+        """The share, 0 to 1."""
+        return self.slider.value() / 100
+
+    def set_value(self, share: float) -> None:
+        """Move the slider; tells only where that changes it."""
+        self.slider.setValue(round(share * 100))
+
+    def _tell(self, percent: int) -> None:
+        self._show(percent)
+        self.changed.emit(percent / 100)
+
+    def _show(self, percent: int) -> None:
+        self._value.setText(f"{percent} %")
+
+
+class SeekSlider(QSlider):
+    """A position in time; a click goes there."""
+
+    sought = pyqtSignal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setRange(0, 1000)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.sliderMoved.connect(self._tell)
+
+    def show_position(self, share: float) -> None:
+        """Move along with the video, unless the user holds the handle."""
+        if not self.isSliderDown():
+            self.setValue(round(share * self.maximum()))
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+        """Bring the handle under the pointer first."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton:
+            value = QStyle.sliderValueFromPosition(
+                self.minimum(), self.maximum(), round(event.position().x()), self.width()
+            )
+            self.setValue(value)
+            self._tell(value)
+        super().mousePressEvent(event)
+
+    def _tell(self, value: int) -> None:
+        self.sought.emit(value / self.maximum())
+
+
+class ElidedLabel(QLabel):
+    """One line that is shortened in the middle where it does not fit."""
+
+    def __init__(self, name: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._whole = ""
+
+    def show_text(self, text: str) -> None:
+        """Show a text, the whole of it in the tool tip."""
+        self._whole = text
+        self.setToolTip(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Shorten anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width()))
+
+
+class Banner(QFrame):
+    """One quiet message over the content; what is only to know goes away by itself."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("banner")
+        self._icon = QLabel()
+        self._text = label(wraps=True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._close = tool_button("close", self.tr("Dismiss"), size=14)
+        self._close.clicked.connect(self.hide)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 8, 8)
+        row.setSpacing(10)
+        row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self._text, 1)
+        row.addWidget(self._close, 0, Qt.AlignmentFlag.AlignVCenter)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.hide)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """The message; empty where none is shown."""
+        return "" if self.isHidden() else self._text.text()
+
+    def tell(self, text: str, kind: Kind = "info") -> None:
+        """Show a message in place of the last one."""
+        role = QPalette.ColorRole.BrightText if kind == "error" else QPalette.ColorRole.Accent
+        picture: QIcon = icon("alert" if kind != "info" else "check", role=role)
+        self._icon.setPixmap(picture.pixmap(QSize(18, 18)))
+        self._text.setText(text)
+        self.setProperty("kind", kind)
+        style = self.style()
+        assert style is not None
+        style.unpolish(self)
+        style.polish(self)
+        self.show()
+        self._timer.stop()
+        if kind == "info":
+            self._timer.start(INFO_SECONDS * 1000)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at files in the background: what a folder holds, and of each file a small picture and its measures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from PyQt6.QtCore import QObject, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QImage, QImageReader
+
+_log = logging.getLogger(__name__)
+THUMBNAIL = QSize(160, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is shown of a file; null image and zeros where it cannot be read."""
+
+    image: QImage
+    size: tuple[int, int] = (0, 0)
+    """(height, width)."""
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+class FileLooker(QObject):
+    """Answers by signals, one file after the other."""
+
+    looked = pyqtSignal(str, object)
+    """A file and its `FileFacts`."""
+    found = pyqtSignal(list)
+    """Files that can be derained among what was given."""
+    refused = pyqtSignal(str)
+    """Nothing of what was given can be derained."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="files")
+        self._known: dict[str, FileFacts | None] = {}
+
+    def facts(self, path: str) -> FileFacts | None:
+        """What is known of a file; None until `looked` tells."""
+        if path not in self._known:
+            self._known[path] = None
+            self._pool.submit(self._look, path)
+        return self._known[path]
+
+    def find(self, paths: Sequence[str]) -> None:
+        """Look through files and folders; `found` or `refused` tells."""
+        self._pool.submit(self._find, list(paths))
+
+    def shut_down(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _look(self, path: str) -> None:
+        facts = read_facts(Path(path))
+        self._known[path] = facts
+        with suppress(RuntimeError):  # the window is gone
+            self.looked.emit(path, facts)
+
+    def _find(self, paths: list[str]) -> None:
+        from nerdrain_rt.batch import VIDEO_SUFFIXES, plan_jobs
+        from nerdrain_rt.errors import UsageError
+        from nerdrain_rt.media.image import FORMATS
+
+        suffixes = VIDEO_SUFFIXES | FORMATS.keys()
+        found: list[str] = []
+        with suppress(RuntimeError):
+            for path in paths:
+                try:
+                    jobs = plan_jobs([path], None, suffixes, is_recursive=True)
+                except UsageError as error:
+                    self.refused.emit(str(error))
+                    continue
+                wanted = [str(job.source) for job in jobs if job.source.suffix.lower() in suffixes]
+                if not wanted:
+                    self.refused.emit(self.tr("{0}: neither a video nor a picture").format(Path(path).name))
+                found += wanted
+            self.found.emit(found)
+
+
+def read_facts(path: Path) -> FileFacts:
+    """The first picture of a file at thumbnail size, its measures and its length."""
+    import av
+
+    size = path.stat().st_size if path.is_file() else 0
+    reader = QImageReader(str(path))
+    if reader.canRead():
+        reader.setAutoTransform(True)
+        image = reader.read()
+        return FileFacts(_fitted(image), (image.height(), image.width()), 0.0, size)
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            frame = next(container.decode(stream))
+            seconds = container.duration / 1_000_000 if container.duration else 0.0
+            samples = frame.to_ndarray(format="bgra", threads=1)
+    except (av.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
+        _log.info("%s: no picture: %s", path, error)
+        return FileFacts(QImage(), bytes=size)
+    height, width = samples.shape[:2]
+    image = QImage(samples.data, width, height, samples.strides[0], QImage.Format.Format_RGB32)
+    return FileFacts(_fitted(image), (height, width), seconds, size)
+
+
+def _fitted(image: QImage) -> QImage:
+    """Fills the thumbnail's size; a copy, whatever the image points to."""
+    filled = image.scaled(
+        THUMBNAIL, Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
+    )
+    x, y = (filled.width() - THUMBNAIL.width()) // 2, (filled.height() - THUMBNAIL.height()) // 2
+    return filled.copy(x, y, THUMBNAIL.width(), THUMBNAIL.height())

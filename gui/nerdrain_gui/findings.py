@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the library's doctor and benchmark found, in a person's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from PyQt6.QtCore import QCoreApplication
+
+Mark = Literal["good", "warn", "muted"]
+BACKENDS = {
+    "tensorrt": "NVIDIA TensorRT",
+    "fused": "Fused GPU kernels",
+    "compile": "Compiled PyTorch",
+    "openvino": "Intel OpenVINO",
+    "eager": "PyTorch",
+}
+DEVICES = {"cuda": "NVIDIA graphics", "mps": "Apple graphics"}
+ENCODERS = {
+    "libx264": "H.264",
+    "libx265": "H.265",
+    "libsvtav1": "AV1",
+    "libvpx-vp9": "VP9",
+    "prores_ks": "ProRes",
+    "ffv1": "FFV1",
+    "h264_nvenc": "H.264 on NVIDIA",
+    "hevc_nvenc": "H.265 on NVIDIA",
+    "av1_nvenc": "AV1 on NVIDIA",
+    "h264_videotoolbox": "H.264 on Apple",
+    "hevc_videotoolbox": "H.265 on Apple",
+    "h264_qsv": "H.264 on Intel",
+    "hevc_qsv": "H.265 on Intel",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that is there, or why it is not."""
+
+    text: str
+    detail: str = ""
+    mark: Mark = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A subject and what there is to say about it."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Findings", text)
+
+
+def device_in_words(name: str) -> str:
+    """A device's name as a person knows it."""
+    return _tr("Processor") if name == "cpu" else DEVICES.get(name.split(":")[0], name)
+
+
+def backend_in_words(name: str) -> str:
+    """A backend's name as a person knows it."""
+    return BACKENDS.get(name, name)
+
+
+def verdict(facts: dict[str, Any]) -> tuple[str, str]:
+    """What to expect of this computer: a headline and a sentence."""
+    devices: dict[str, Any] = facts.get("devices", {})
+    gpu = next((device for name, device in devices.items() if name != "cpu" and device.get("available")), None)
+    if gpu is not None:
+        name = gpu.get("name") or _tr("the graphics processor")
+        return (
+            _tr("Rain is removed on {0}").format(name),
+            _tr("That is the fast way. Measure the speed to know which sizes run in real time."),
+        )
+    cpu = devices.get("cpu", {})
+    return (
+        _tr("Rain is removed on the processor"),
+        _tr(
+            "{0} with {1} cores. Every file can be done here, but live pictures will be slow;"
+            " a smaller work size helps, a graphics card from NVIDIA helps most."
+        ).format(cpu.get("name", _tr("A processor")), cpu.get("cores", "?")),
+    )
+
+
+def findings(facts: dict[str, Any]) -> list[Finding]:
+    """One card each for devices, backends, encoders, cameras, weights and versions."""
+    return [
+        Finding(_tr("Processors"), tuple(_device(name, what) for name, what in facts.get("devices", {}).items())),
+        Finding(_tr("Ways to run the network"), tuple(_backend(*item) for item in facts.get("backends", {}).items())),
+        Finding(_tr("Cameras"), _cameras(facts.get("cameras", []))),
+        Finding(_tr("Video formats"), _encoders(facts.get("codecs", {}).get("encoders", {}))),
+        Finding(_tr("Networks"), tuple(_weights(name, what) for name, what in facts.get("weights", {}).items())),
+        Finding(_tr("Versions"), _versions(facts.get("system", {}))),
+    ]
+
+
+def benchmark_rows(result: Any) -> list[tuple[str, ...]]:
+    """The rows of a table, its head first; empty where the result says nothing that is known here."""
+    rows = result.get("rows") or result.get("results") if isinstance(result, dict) else result
+    shown = [row for row in rows or [] if isinstance(row, dict) and "fps" in row]
+    if not shown:
+        return []
+    head = (_tr("Size"), _tr("Way"), _tr("Frames a second"), _tr("Real time"))
+    return [head, *(_benchmark_row(row) for row in shown)]
+
+
+def _benchmark_row(row: dict[str, Any]) -> tuple[str, ...]:
+    size = row.get("size") or (row.get("height", "?"), row.get("width", "?"))
+    words = f"{size[1]} × {size[0]}" if isinstance(size, list | tuple) else str(size)
+    fps = float(row["fps"])
+    real_time = _tr("yes") if fps >= 30 else _tr("up to {0} fps").format(int(fps)) if fps >= 1 else _tr("no")
+    return words, backend_in_words(str(row.get("backend", ""))), f"{fps:.2f}", real_time
+
+
+def _device(name: str, what: dict[str, Any]) -> Line:
+    if not what.get("available"):
+        return Line(device_in_words(name), _sentence(what.get("reason", "")), "muted")
+    precisions = {"bf16": _tr("16-bit (bfloat16)"), "fp16": _tr("16-bit (half)"), "fp32": _tr("32-bit")}
+    parts = [
+        _tr("{0} cores").format(what["cores"]) if "cores" in what else "",
+        _tr("{0} GB of memory").format(what["memory_gib"]) if "memory_gib" in what else "",
+        precisions.get(what.get("precision", ""), ""),
+    ]
+    return Line(what.get("name") or device_in_words(name), ", ".join(part for part in parts if part))
+
+
+def _backend(name: str, what: dict[str, Any]) -> Line:
+    if what.get("available"):
+        return Line(backend_in_words(name), _tr("ready on {0}").format(device_in_words(what.get("device", "cpu")).lower()))
+    return Line(backend_in_words(name), _sentence(what.get("reason") or ""), "muted")
+
+
+def _cameras(cameras: Any) -> tuple[Line, ...]:
+    if not cameras:
+        return (Line(_tr("None found"), _tr("Plug one in, or open the address of a network camera."), "muted"),)
+    return tuple(
+        Line(str(camera.get("name") or camera.get("path")), _camera_modes(camera))
+        if isinstance(camera, dict)
+        else Line(str(camera))
+        for camera in cameras
+    )
+
+
+def _camera_modes(camera: dict[str, Any]) -> str:
+    modes = camera.get("modes") or []
+    return _tr("{0} modes").format(len(modes)) if modes else str(camera.get("path", ""))
+
+
+def _encoders(encoders: dict[str, bool]) -> tuple[Line, ...]:
+    def named(is_there: bool) -> str:
+        return ", ".join(ENCODERS.get(name, name) for name, has in encoders.items() if has == is_there)
+
+    lines = [Line(_tr("Can be written"), named(True))]
+    if named(False):
+        lines.append(Line(_tr("Need hardware that is not here"), named(False), "muted"))
+    return tuple(lines)
+
+
+def _weights(name: str, what: dict[str, Any]) -> Line:
+    if not what.get("usable"):
+        return Line(name, _sentence(what.get("reason", "")), "warn")
+    origin = _tr("comes with the program") if what.get("origin") == "bundled" else _tr("imported by you")
+    return Line(name, origin)
+
+
+def _versions(system: dict[str, Any]) -> tuple[Line, ...]:
+    names = {"nerdrain-rt": "NeRD-Rain RT", "torch": "PyTorch", "av": "PyAV", "python": "Python"}
+    versions = ", ".join(f"{words} {system[name]}" for name, words in names.items() if name in system)
+    return (Line(versions, str(system.get("platform", ""))),)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives the live pipeline in threads for the preview; the window gives orders and gets pictures and figures."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtGui import QImage
+
+from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
+from nerdrain_gui.picture import Picture, Wanted, as_image, to_bgra
+from nerdrain_gui.screen import Pair, Screen
+
+if TYPE_CHECKING:
+    from nerdrain_rt.derainer import Derainer
+
+_log = logging.getLogger(__name__)
+FIGURES_SECONDS = 0.25
+
+OpenSource = Callable[[str], Any]
+"""From a file, an address or a camera to the library's `LiveSource`; raises DerainError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the source is."""
+
+    name: str
+    size: tuple[int, int]
+    """(height, width)."""
+    is_seekable: bool
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How it goes."""
+
+    fps: float = 0.0
+    latency_ms: float = 0.0
+    dropped: int = 0
+    work_scale: float = 1.0
+    position: float = 0.0
+
+
+def open_source(name: str) -> Any:
+    """The library's live source; a file is played at its own speed."""
+    from nerdrain_rt.media import live_source
+
+    return live_source.open_source(name, live_source.LiveSourceSettings(hold_at_end=True))
+
+
+class Session(QObject):
+    """One source at a time, played through the network; every method returns at once."""
+
+    opened = pyqtSignal(object)
+    picture_ready = pyqtSignal()
+    """`take_picture` has a new one."""
+    figures_changed = pyqtSignal(object)
+    status_changed = pyqtSignal(str)
+    """What is being waited for; empty when nothing is."""
+    paused_changed = pyqtSignal(bool)
+    network_changed = pyqtSignal(object, object)
+    """The `Network` asked for, and (backend, device) that it is."""
+    recording_changed = pyqtSignal(bool)
+    camera_changed = pyqtSignal(bool)
+    """Whether the virtual camera is on."""
+    told = pyqtSignal(str)
+    warned = pyqtSignal(str)
+    failed = pyqtSignal(str)
+    closed = pyqtSignal()
+    _ended = pyqtSignal(object)
+
+    def __init__(
+        self, parent: QObject | None = None, *, load: LoadDerainer = load_derainer, source: OpenSource = open_source
+    ) -> None:
+        super().__init__(parent)
+        self._load = remembering(load)
+        self._open_source = source
+        self._network = Network()
+        self._strength = 1.0
+        self._work_scale = 1.0
+        self._is_looping = True
+        self._screen = Screen(self.picture_ready.emit)
+        self._run: _Run | None = None
+        self._ending: list[_Run] = []
+        self._ended.connect(self._take_end)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a source is open or being opened."""
+        return self._run is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the picture stands still."""
+        return self._run is not None and self._run.is_paused
+
+    @property
+    def settings(self) -> tuple[float, float]:
+        """Strength and work scale as they are set."""
+        return self._strength, self._work_scale
+
+    def open(self, name: str) -> None:
+        """Play a file, an address or a camera in place of what is open."""
+        self.close()
+        self._run = _Run(self, name, after=list(self._ending))
+        self._run.thread.start()
+
+    def close(self) -> None:
+        """Close what is open; its threads end on their own."""
+        if self._run is not None:
+            self._run.stop()
+            self._ending.append(self._run)
+            self._run = None
+            self.status_changed.emit("")
+            self.closed.emit()
+        self._ending = [run for run in self._ending if run.thread.is_alive()]
+        self._screen.show(None)
+
+    def take_picture(self) -> Picture | None:
+        """The newest picture, once."""
+        return self._screen.take()
+
+    def want(self, wanted: Wanted) -> None:
+        """How pictures are to be."""
+        self._screen.want(wanted)
+
+    def set_strength(self, strength: float) -> None:
+        """From the next frame on."""
+        self._strength = strength
+        self._apply()
+
+    def set_work_scale(self, work_scale: float) -> None:
+        """From the next frame on."""
+        self._work_scale = work_scale
+        self._apply()
+
+    def set_network(self, network: Network) -> None:
+        """Change backend or device; what plays goes on until the other one is loaded."""
+        self._network = network
+        if self._run is not None:
+            self._run.change_network(network)
+
+    def set_looping(self, is_looping: bool) -> None:
+        """Whether files begin again at their end."""
+        self._is_looping = is_looping
+        if self._run is not None:
+            self._run.set_looping(is_looping)
+
+    def toggle_pause(self) -> None:
+        """Pause or go on."""
+        if self._run is not None:
+            self._run.set_paused(not self._run.is_paused)
+            self.paused_changed.emit(self._run.is_paused)
+
+    def step(self) -> None:
+        """One frame on, and stand still."""
+        if self._run is not None:
+            self._run.step()
+            self.paused_changed.emit(True)
+
+    def seek(self, seconds: float) -> None:
+        """Go to a time of the file."""
+        if self._run is not None:
+            self._run.seek(seconds)
+
+    def save_picture(self, path: Path) -> None:
+        """Write the clean frame at full size."""
+        pair = self._screen.pair
+        if pair is not None:
+            threading.Thread(target=self._save, args=(pair, path), name="snapshot", daemon=True).start()
+
+    def set_recording(self, path: Path | None) -> None:
+        """Record into a file from now on; stop for None."""
+        if self._run is not None:
+            self._run.set_recording(path)
+
+    def set_virtual_camera(self, is_on: bool) -> None:
+        """Offer the clean picture to other programs as a camera, or no longer."""
+        if self._run is not None:
+            self._run.set_virtual_camera(is_on)
+
+    def shut_down(self, timeout_seconds: float) -> bool:
+        """Close and wait; whether everything ended in time."""
+        self.blockSignals(True)
+        until = time.monotonic() + timeout_seconds
+        self.close()
+        is_ended = self._screen.shut_down(timeout_seconds)
+        for run in self._ending:
+            run.thread.join(max(0.0, until - time.monotonic()))
+        return is_ended and not any(run.thread.is_alive() for run in self._ending)
+
+    def _take_end(self, run: _Run) -> None:
+        """A source ended by itself, or failed."""
+        if run is self._run:
+            self.close()
+
+    def _apply(self) -> None:
+        if self._run is not None:
+            self._run.apply()
+
+    def _save(self, pair: Pair, path: Path) -> None:
+        picture = pair.clean.picture
+        samples = to_bgra(picture, (picture.height, picture.width))
+        image: QImage = as_image(samples)
+        with suppress(RuntimeError):  # the window is gone
+            if image.save(str(path)):
+                self.told.emit(self.tr("Saved {0}").format(path))
+            else:
+                self.failed.emit(self.tr("{0}: the picture could not be written").format(path))
+
+
+class _Run:
+    """One source from opening to closing, in a thread of its own."""
+
+    def __init__(self, session: Session, name: str, after: list[_Run]) -> None:
+        self.thread = threading.Thread(target=self._work, name="preview", daemon=True)
+        self.is_paused = False
+        self._session = session
+        self._name = name
+        self._after = after
+        self._is_stopping = False
+        self._source: Any = None
+        self._derainer: Derainer | None = None
+        self._other: tuple[Network, Derainer] | None = None
+        self._sinks: Any = None
+        self._recording: Any = None
+        self._camera: Any = None
+        self._known_errors: set[str] = set()
+        self._told = 0.0
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+        self._is_stopping = True
+        if (source := self._source) is not None:
+            source.stop()
+
+    def apply(self) -> None:
+        """Let strength and work scale act from the next frame on."""
+        if (derainer := self._derainer) is not None:
+            strength, work_scale = self._session.settings
+            derainer.settings = replace(derainer.settings, strength=strength, work_scale=work_scale)
+
+    def change_network(self, network: Network) -> None:
+        """Load another network while this one works on, then take it."""
+        threading.Thread(target=self._change_network, args=(network,), name="load", daemon=True).start()
+
+    def set_looping(self, is_looping: bool) -> None:
+        """Whether a file begins again at its end."""
+        if self._file is not None:
+            self._file.loop = is_looping
+
+    def set_paused(self, is_paused: bool) -> None:
+        """Hold a file, or the picture of what cannot be held."""
+        self.is_paused = is_paused
+        if self._file is not None:
+            self._file.pause() if is_paused else self._file.play()
+
+    def step(self) -> None:
+        """Let one frame of a file through."""
+        if self._file is not None:
+            self.is_paused = True
+            self._file.step()
+
+    def seek(self, seconds: float) -> None:
+        """Go to a time of a file."""
+        if self._file is not None:
+            self._file.seek(seconds)
+
+    def set_recording(self, path: Path | None) -> None:
+        """Add a recording to the sinks, or end it."""
+        self._recording = self._switch(self._recording, path and (lambda sinks: sinks.Recording(path)))
+        self._session.recording_changed.emit(self._recording is not None)
+        if path is not None and self._recording is not None:
+            self._session.told.emit(self._session.tr("Recording to {0}").format(path))
+
+    def set_virtual_camera(self, is_on: bool) -> None:
+        """Add a virtual camera to the sinks, or end it."""
+        self._camera = self._switch(self._camera, (lambda sinks: sinks.VirtualCamera()) if is_on else None)
+        self._session.camera_changed.emit(self._camera is not None)
+
+    @property
+    def _file(self) -> Any:
+        """The source where it is a file that can be held."""
+        source = self._source
+        return source if source is not None and source.is_seekable else None
+
+    def _switch(self, sink: Any, make: Callable[[Any], Any] | None) -> Any:
+        """The sink that is on now: none, or a new one where `make` is given and it can be had."""
+        from nerdrain_rt.media import sinks
+
+        if self._sinks is None:
+            return None
+        if sink is not None:
+            self._sinks.remove(sink)
+        if make is None:
+            return None
+        try:
+            fresh = make(sinks)
+            self._sinks.add(fresh)
+        except Exception as error:
+            self._session.failed.emit(in_words(error))
+            return None
+        return fresh
+
+    def _work(self) -> None:
+        with suppress(RuntimeError):  # the window is gone
+            try:
+                for earlier in self._after:
+                    earlier.thread.join()
+                self._play()
+            except Exception as error:
+                _log.info("the preview ended", exc_info=True)
+                self._tell(self._session.failed, in_words(error))
+            finally:
+                self._source = None
+                self._session._ended.emit(self)
+
+    def _play(self) -> None:
+        session = self._session
+        self._tell(session.status_changed, session.tr("Loading the network…"))
+        network = session._network
+        derainer = session._load(network)
+        position = 0.0
+        while not self._is_stopping:
+            self._derainer = derainer
+            self.apply()
+            used = (derainer.backend.name, str(derainer.backend.device))
+            self._tell(session.network_changed, network, used)
+            self._tell(session.status_changed, session.tr("Opening {0}…").format(Path(self._name).name))
+            position = self._play_with(derainer, position)
+            if self._other is None:
+                return
+            (network, derainer), self._other = self._other, None
+
+    def _play_with(self, derainer: Derainer, position: float) -> float:
+        """Play until the end or until another network is there; the position of the last frame."""
+        from nerdrain_rt.live import LiveSettings, Sinks
+        from nerdrain_rt.pipeline import derain_live
+
+        session = self._session
+        self._sinks = Sinks()
+        with session._open_source(self._name) as source:
+            self._source = source
+            self.set_looping(session._is_looping)
+            if self._file is not None and position:
+                source.seek(position)
+            self.set_paused(self.is_paused)
+            if self._is_stopping:
+                return position
+            info = source.info
+            is_turned = info.rotation % 180 == 90
+            size = (info.size[1], info.size[0]) if is_turned else info.size
+            duration = source.duration if source.is_seekable else None
+            self._tell(session.opened, Opened(source.name, size, source.is_seekable, duration))
+            self._tell(session.status_changed, session.tr("Waiting for the first frame…"))
+            with closing(
+                derain_live(source, derainer, self._sinks, settings=LiveSettings(keep_rainy=True))
+            ) as steps:
+                for step in steps:
+                    if self._is_stopping or self._other is not None:
+                        source.stop()
+                        break
+                    if step.frame is not None and step.rainy is not None:
+                        position = step.frame.position
+                        self._show(step, info.rotation)
+        return position
+
+    def _show(self, step: Any, rotation: int) -> None:
+        if step.frame_index == 1:
+            self._tell(self._session.status_changed, "")
+        if self._file is not None or not self.is_paused:
+            self._session._screen.show(Pair(step.rainy, step.frame, rotation))
+        if self._file is not None and self._file.is_paused != self.is_paused:
+            self.is_paused = self._file.is_paused
+            self._tell(self._session.paused_changed, self.is_paused)
+        now = time.monotonic()
+        if now - self._told >= FIGURES_SECONDS or self.is_paused:
+            self._told = now
+            stats = step.stats
+            dropped = sum(stats.dropped.values())
+            figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position)
+            self._tell(self._session.figures_changed, figures)
+            self._tell_of_sinks(stats)
+
+    def _tell_of_sinks(self, stats: Any) -> None:
+        for sink in stats.sinks:
+            if sink.error and sink.error not in self._known_errors:
+                self._known_errors.add(sink.error)
+                self._tell(self._session.failed, sink.error)
+                if self._recording is not None and sink.name == self._recording.name:
+                    self._recording = None
+                    self._tell(self._session.recording_changed, False)
+                elif self._camera is not None and sink.name == self._camera.name:
+                    self._camera = None
+                    self._tell(self._session.camera_changed, False)
+        for warning in stats.warnings:
+            if warning not in self._known_errors:
+                self._known_errors.add(warning)
+                self._tell(self._session.warned, warning)
+
+    def _change_network(self, network: Network) -> None:
+        session = self._session
+        self._tell(session.status_changed, session.tr("Loading the network…"))
+        try:
+            fresh = session._load(network)
+        except Exception as error:
+            self._tell(session.failed, in_words(error))
+        else:
+            derainer = self._derainer
+            if derainer is not None and fresh.backend.device == derainer.backend.device:
+                derainer.backend = fresh.backend
+                self._tell(session.network_changed, network, (fresh.backend.name, str(fresh.backend.device)))
+            else:
+                self._other = network, fresh
+        self._tell(session.status_changed, "")
+
+    def _tell(self, signal: Any, *values: Any) -> None:
+        """Emit, unless the window is gone or shows something else by now."""
+        if not self._is_stopping:
+            with suppress(RuntimeError):
+                signal.emit(*values)
