@@ -66,6 +66,7 @@ class Segments(QWidget):
         super().__init__(parent)
         self.setObjectName("segments")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._group = QButtonGroup(self)
         self._keys = [key for key, _ in choices]
         row = QHBoxLayout(self)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from contextlib import suppress
 from typing import Any
 
 from PyQt6.QtCore import QProcess, Qt, pyqtSignal
@@ -24,6 +23,7 @@ from PyQt6.QtWidgets import (
 from nerdrain_gui.controls import label
 from nerdrain_gui.findings import Finding, benchmark_rows, findings, verdict
 from nerdrain_gui.icons import icon
+from nerdrain_gui.outlet import Outlet
 
 BENCHMARK = ("bench", "--json", "--no-published")
 KILL_MILLISECONDS = 500
@@ -44,6 +44,7 @@ class DevicePage(QWidget):
         self._process: QProcess | None = None
         self._thread: threading.Thread | None = None
         self._output = b""
+        self._outlet = Outlet(self)
         self._found.connect(self._show)
         self._title = label(self.tr("Device"), "title")
         self.copy_button = QPushButton(self.tr("Copy the details"))
@@ -94,11 +95,12 @@ class DevicePage(QWidget):
             grid.addWidget(_Card(finding), index // 2, index % 2)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
-        self._cards.insertLayout(2, grid)
+        self._cards.insertLayout(3, grid)
         self.examined.emit(facts)
 
     def shut_down(self, timeout_seconds: float) -> bool:
         """Stop the benchmark; whether nothing runs any more."""
+        self._outlet.close()
         if self._process is not None:
             self._process.blockSignals(True)
             self._process.kill()
@@ -134,8 +136,7 @@ class DevicePage(QWidget):
             facts: object = examine()
         except Exception as error:
             facts = error
-        with suppress(RuntimeError):  # the window is gone
-            self._found.emit(facts)
+        self._outlet.emit("_found", facts)
 
     def _show(self, facts: object) -> None:
         if isinstance(facts, dict):

@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from PyQt6.QtCore import QObject, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QCoreApplication, QObject, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QImage, QImageReader
+
+from nerdrain_gui.outlet import Outlet
+from nerdrain_gui.picture import as_image
 
 _log = logging.getLogger(__name__)
 THUMBNAIL = QSize(160, 90)
@@ -41,6 +43,7 @@ class FileLooker(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="files")
+        self._outlet = Outlet(self)
         self._known: dict[str, FileFacts | None] = {}
 
     def facts(self, path: str) -> FileFacts | None:
@@ -56,13 +59,13 @@ class FileLooker(QObject):
 
     def shut_down(self) -> None:
         """Begin nothing more."""
+        self._outlet.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _look(self, path: str) -> None:
         facts = read_facts(Path(path))
         self._known[path] = facts
-        with suppress(RuntimeError):  # the window is gone
-            self.looked.emit(path, facts)
+        self._outlet.emit("looked", path, facts)
 
     def _find(self, paths: list[str]) -> None:
         from nerdrain_rt.batch import VIDEO_SUFFIXES, plan_jobs
@@ -71,18 +74,18 @@ class FileLooker(QObject):
 
         suffixes = VIDEO_SUFFIXES | FORMATS.keys()
         found: list[str] = []
-        with suppress(RuntimeError):
-            for path in paths:
-                try:
-                    jobs = plan_jobs([path], None, suffixes, is_recursive=True)
-                except UsageError as error:
-                    self.refused.emit(str(error))
-                    continue
-                wanted = [str(job.source) for job in jobs if job.source.suffix.lower() in suffixes]
-                if not wanted:
-                    self.refused.emit(self.tr("{0}: neither a video nor a picture").format(Path(path).name))
-                found += wanted
-            self.found.emit(found)
+        for path in paths:
+            try:
+                jobs = plan_jobs([path], None, suffixes, is_recursive=True)
+            except UsageError as error:
+                self._outlet.emit("refused", str(error))
+                continue
+            wanted = [str(job.source) for job in jobs if job.source.suffix.lower() in suffixes]
+            if not wanted:
+                words = QCoreApplication.translate("FileLooker", "{0}: neither a video nor a picture")
+                self._outlet.emit("refused", words.format(Path(path).name))
+            found += wanted
+        self._outlet.emit("found", found)
 
 
 def read_facts(path: Path) -> FileFacts:
@@ -104,9 +107,7 @@ def read_facts(path: Path) -> FileFacts:
     except (av.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
         _log.info("%s: no picture: %s", path, error)
         return FileFacts(QImage(), bytes=size)
-    height, width = samples.shape[:2]
-    image = QImage(samples.data, width, height, samples.strides[0], QImage.Format.Format_RGB32)
-    return FileFacts(_fitted(image), (height, width), seconds, size)
+    return FileFacts(_fitted(as_image(samples)), samples.shape[:2], seconds, size)
 
 
 def _fitted(image: QImage) -> QImage:

@@ -46,7 +46,7 @@ CODECS = (
     ("h264_nvenc", "H.264 on NVIDIA"),
     ("hevc_nvenc", "H.265 on NVIDIA"),
 )
-SCALES = (("1", "100 %"), ("0.75", "75 %"), ("0.5", "50 %"), ("0.25", "25 %"))
+SCALES = (("1", "Full"), ("0.75", "¾"), ("0.5", "½"), ("0.25", "¼"))
 INSPECTOR = 288
 BESIDE, CHOOSE = "", "?"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from PyQt6.QtCore import QCoreApplication
 
-Mark = Literal["good", "warn", "muted"]
+Mark = Literal["good", "warn", "faint"]
 BACKENDS = {
     "tensorrt": "NVIDIA TensorRT",
     "fused": "Fused GPU kernels",
@@ -89,7 +89,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     """One card each for devices, backends, encoders, cameras, weights and versions."""
     return [
         Finding(_tr("Processors"), tuple(_device(name, what) for name, what in facts.get("devices", {}).items())),
-        Finding(_tr("Ways to run the network"), tuple(_backend(*item) for item in facts.get("backends", {}).items())),
+        Finding(_tr("Methods"), tuple(_backend(*item) for item in facts.get("backends", {}).items())),
         Finding(_tr("Cameras"), _cameras(facts.get("cameras", []))),
         Finding(_tr("Video formats"), _encoders(facts.get("codecs", {}).get("encoders", {}))),
         Finding(_tr("Networks"), tuple(_weights(name, what) for name, what in facts.get("weights", {}).items())),
@@ -103,7 +103,7 @@ def benchmark_rows(result: Any) -> list[tuple[str, ...]]:
     shown = [row for row in rows or [] if isinstance(row, dict) and "fps" in row]
     if not shown:
         return []
-    head = (_tr("Size"), _tr("Way"), _tr("Frames a second"), _tr("Real time"))
+    head = (_tr("Size"), _tr("Method"), _tr("Frames a second"), _tr("Real time"))
     return [head, *(_benchmark_row(row) for row in shown)]
 
 
@@ -117,7 +117,7 @@ def _benchmark_row(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _device(name: str, what: dict[str, Any]) -> Line:
     if not what.get("available"):
-        return Line(device_in_words(name), _sentence(what.get("reason", "")), "muted")
+        return Line(device_in_words(name), _sentence(what.get("reason", "")), "faint")
     precisions = {"bf16": _tr("16-bit (bfloat16)"), "fp16": _tr("16-bit (half)"), "fp32": _tr("32-bit")}
     parts = [
         _tr("{0} cores").format(what["cores"]) if "cores" in what else "",
@@ -130,12 +130,12 @@ def _device(name: str, what: dict[str, Any]) -> Line:
 def _backend(name: str, what: dict[str, Any]) -> Line:
     if what.get("available"):
         return Line(backend_in_words(name), _tr("ready on {0}").format(device_in_words(what.get("device", "cpu")).lower()))
-    return Line(backend_in_words(name), _sentence(what.get("reason") or ""), "muted")
+    return Line(backend_in_words(name), _sentence(what.get("reason") or ""), "faint")
 
 
 def _cameras(cameras: Any) -> tuple[Line, ...]:
     if not cameras:
-        return (Line(_tr("None found"), _tr("Plug one in, or open the address of a network camera."), "muted"),)
+        return (Line(_tr("None found"), _tr("Plug one in, or open the address of a network camera."), "faint"),)
     return tuple(
         Line(str(camera.get("name") or camera.get("path")), _camera_modes(camera))
         if isinstance(camera, dict)
@@ -155,7 +155,7 @@ def _encoders(encoders: dict[str, bool]) -> tuple[Line, ...]:
 
     lines = [Line(_tr("Can be written"), named(True))]
     if named(False):
-        lines.append(Line(_tr("Need hardware that is not here"), named(False), "muted"))
+        lines.append(Line(_tr("Need hardware that is not here"), named(False), "faint"))
     return tuple(lines)
 
 

@@ -43,7 +43,8 @@ class _ThemedIcon(QIconEngine):
     def paint(self, painter: QPainter | None, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         assert painter is not None
         group = QPalette.ColorGroup.Disabled if mode == QIcon.Mode.Disabled else QPalette.ColorGroup.Active
-        role = QPalette.ColorRole.Accent if state == QIcon.State.On else self._role
+        is_on = state == QIcon.State.On and mode != QIcon.Mode.Disabled
+        role = QPalette.ColorRole.Accent if is_on else self._role
         color = QGuiApplication.palette().color(group, role)
         paint_icon(painter, self._name, QRectF(rect), color.name())
 

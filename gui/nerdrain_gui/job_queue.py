@@ -18,6 +18,7 @@ from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QObject, QTimer, Qt, 
 
 from nerdrain_gui.jobs import FileJob, JobOptions, State, free_target, queue_file, read_jobs, write_jobs
 from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
+from nerdrain_gui.outlet import Outlet
 
 _log = logging.getLogger(__name__)
 TELL_SECONDS = 0.2
@@ -54,6 +55,7 @@ class JobQueue(QAbstractTableModel):
         self._path = path or queue_file()
         self.jobs: list[FileJob] = read_jobs(self._path)
         self.network = Network()
+        self._outlet = Outlet(self)
         self._worker: _Worker | None = None
         self._is_on = False
         self._done = self._failures = 0
@@ -162,6 +164,7 @@ class JobQueue(QAbstractTableModel):
 
     def shut_down(self, timeout_seconds: float) -> bool:
         """Stop and keep the queue; whether the thread ended in time. A job at hand waits again next time."""
+        self._outlet.close()
         self._saving.stop()
         self._is_on = False
         worker = self._worker
@@ -231,7 +234,14 @@ class JobQueue(QAbstractTableModel):
             self._done = self._failures = 0
             return
         job.state = State.RUNNING
-        self._worker = _Worker(job, self.network, self._load, self._reported.emit, self._ended.emit)
+        outlet = self._outlet
+        self._worker = _Worker(
+            job,
+            self.network,
+            self._load,
+            report=lambda *report: outlet.emit("_reported", *report),
+            end=lambda *end: outlet.emit("_ended", *end),
+        )
         self._worker.thread.start()
 
     def _take_report(self, worker: _Worker, update: dict[str, Any]) -> None:
@@ -258,7 +268,7 @@ class JobQueue(QAbstractTableModel):
 class _Worker:
     """One job in one thread: reports while it goes on, and at the end what came of it."""
 
-    def __init__(self, job: FileJob, network: Network, load: LoadDerainer, report: Any, end: Any) -> None:
+    def __init__(self, job: FileJob, network: Network, load: LoadDerainer, *, report: Any, end: Any) -> None:
         self.job = job
         self.target: Path | None = None
         self.may_run = threading.Event()
@@ -282,8 +292,7 @@ class _Worker:
         except Exception as error:
             _log.info("job failed", exc_info=True)
             result = {"state": State.FAILED, "message": in_words(error)}
-        with suppress(RuntimeError):  # the window is gone
-            self._end(self, result)
+        self._end(self, result)
 
     def _work(self) -> dict[str, Any]:
         from nerdrain_rt.media.image import FORMATS

@@ -77,6 +77,7 @@ class MainWindow(QMainWindow):
         self.device = DevicePage()
         self.pages = QStackedWidget()
         for page in (self.preview, self.files, self.device):
+            page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             self.pages.addWidget(page)
         self.sidebar = self._make_sidebar()
         content = QWidget()
@@ -97,6 +98,9 @@ class MainWindow(QMainWindow):
     def show_page(self, page: int) -> None:
         """Bring a page to the front."""
         self.pages.setCurrentIndex(page)
+        shown = self.pages.currentWidget()
+        if shown is not None:
+            shown.setFocus()
         button = self._tabs.button(self.pages.currentIndex())
         if button is not None:
             button.setChecked(True)
@@ -308,4 +312,5 @@ def _side_button(name: str, words: str) -> QToolButton:
     button.setText(words)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
     button.setFixedWidth(SIDEBAR - 16)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button

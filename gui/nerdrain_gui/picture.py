@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from PyQt6 import sip
 from PyQt6.QtGui import QImage
 
 if TYPE_CHECKING:
@@ -82,4 +83,5 @@ def removed(rainy: np.ndarray, clean: np.ndarray) -> np.ndarray:
 def as_image(samples: np.ndarray) -> QImage:
     """An image over the samples, which have to outlive it."""
     height, width = samples.shape[:2]
-    return QImage(samples.data, width, height, samples.strides[0], QImage.Format.Format_RGB32)  # type: ignore[call-overload]
+    start = sip.voidptr(samples.ctypes.data)
+    return QImage(start, width, height, samples.strides[0], QImage.Format.Format_RGB32)

@@ -85,7 +85,7 @@ class PreviewPage(QWidget):
         self._stack.setCurrentIndex(1)
         self.canvas.show_picture(None)
         self._session.open(name)
-        self.close_button.setEnabled(True)
+        self.close_button.show()
 
     def show_devices(self, facts: dict[str, Any]) -> None:
         """Offer the devices, backends and cameras that there are."""
@@ -182,7 +182,7 @@ class PreviewPage(QWidget):
         column.addWidget(label(self.tr("Device")))
         column.addWidget(self.device)
         column.addSpacing(8)
-        column.addWidget(label(self.tr("Way")))
+        column.addWidget(label(self.tr("Method")))
         column.addWidget(self.backend)
         column.addSpacing(2)
         column.addWidget(self._in_use)
@@ -401,9 +401,9 @@ class PreviewPage(QWidget):
             self.snapshot_button,
             self.record_button,
             self.camera_button,
-            self.close_button,
         ):
             part.setEnabled(False)
+        self.close_button.hide()
         self._show_paused(True)
 
     def _show_figures(self, figures: Figures) -> None:

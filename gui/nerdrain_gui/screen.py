@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,6 +99,5 @@ class Screen:
                 if self._pair is None:
                     continue
                 self._picture = picture
-            with suppress(RuntimeError):  # the window is gone
-                self._tell()
+            self._tell()
             time.sleep(max(0.0, 1 / DISPLAY_RATE - (time.monotonic() - started)))

@@ -7,15 +7,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtCore import QCoreApplication, QObject, pyqtSignal
 from PyQt6.QtGui import QImage
 
 from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
+from nerdrain_gui.outlet import Outlet
 from nerdrain_gui.picture import Picture, Wanted, as_image, to_bgra
 from nerdrain_gui.screen import Pair, Screen
 
@@ -27,6 +28,10 @@ FIGURES_SECONDS = 0.25
 
 OpenSource = Callable[[str], Any]
 """From a file, an address or a camera to the library's `LiveSource`; raises DerainError."""
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Session", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ class Session(QObject):
         self._strength = 1.0
         self._work_scale = 1.0
         self._is_looping = True
-        self._screen = Screen(self.picture_ready.emit)
+        self._outlet = outlet = Outlet(self)
+        self._screen = Screen(lambda: outlet.emit("picture_ready"))
         self._run: _Run | None = None
         self._ending: list[_Run] = []
         self._ended.connect(self._take_end)
@@ -191,6 +197,7 @@ class Session(QObject):
 
     def shut_down(self, timeout_seconds: float) -> bool:
         """Close and wait; whether everything ended in time."""
+        self._outlet.close()
         self.blockSignals(True)
         until = time.monotonic() + timeout_seconds
         self.close()
@@ -212,11 +219,10 @@ class Session(QObject):
         picture = pair.clean.picture
         samples = to_bgra(picture, (picture.height, picture.width))
         image: QImage = as_image(samples)
-        with suppress(RuntimeError):  # the window is gone
-            if image.save(str(path)):
-                self.told.emit(self.tr("Saved {0}").format(path))
-            else:
-                self.failed.emit(self.tr("{0}: the picture could not be written").format(path))
+        if image.save(str(path)):
+            self._outlet.emit("told", _tr("Saved {0}").format(path))
+        else:
+            self._outlet.emit("failed", _tr("{0}: the picture could not be written").format(path))
 
 
 class _Run:
@@ -281,7 +287,7 @@ class _Run:
         self._recording = self._switch(self._recording, path and (lambda sinks: sinks.Recording(path)))
         self._session.recording_changed.emit(self._recording is not None)
         if path is not None and self._recording is not None:
-            self._session.told.emit(self._session.tr("Recording to {0}").format(path))
+            self._session.told.emit(_tr("Recording to {0}").format(path))
 
     def set_virtual_camera(self, is_on: bool) -> None:
         """Add a virtual camera to the sinks, or end it."""
@@ -313,21 +319,19 @@ class _Run:
         return fresh
 
     def _work(self) -> None:
-        with suppress(RuntimeError):  # the window is gone
-            try:
-                for earlier in self._after:
-                    earlier.thread.join()
-                self._play()
-            except Exception as error:
-                _log.info("the preview ended", exc_info=True)
-                self._tell(self._session.failed, in_words(error))
-            finally:
-                self._source = None
-                self._session._ended.emit(self)
+        try:
+            for earlier in self._after:
+                earlier.thread.join()
+            self._play()
+        except Exception as error:
+            _log.info("the preview ended", exc_info=True)
+            self._tell("failed", in_words(error))
+        self._source = None
+        self._session._outlet.emit("_ended", self)
 
     def _play(self) -> None:
         session = self._session
-        self._tell(session.status_changed, session.tr("Loading the network…"))
+        self._tell("status_changed", _tr("Loading the network…"))
         network = session._network
         derainer = session._load(network)
         position = 0.0
@@ -335,8 +339,8 @@ class _Run:
             self._derainer = derainer
             self.apply()
             used = (derainer.backend.name, str(derainer.backend.device))
-            self._tell(session.network_changed, network, used)
-            self._tell(session.status_changed, session.tr("Opening {0}…").format(Path(self._name).name))
+            self._tell("network_changed", network, used)
+            self._tell("status_changed", _tr("Opening {0}…").format(Path(self._name).name))
             position = self._play_with(derainer, position)
             if self._other is None:
                 return
@@ -361,8 +365,8 @@ class _Run:
             is_turned = info.rotation % 180 == 90
             size = (info.size[1], info.size[0]) if is_turned else info.size
             duration = source.duration if source.is_seekable else None
-            self._tell(session.opened, Opened(source.name, size, source.is_seekable, duration))
-            self._tell(session.status_changed, session.tr("Waiting for the first frame…"))
+            self._tell("opened", Opened(source.name, size, source.is_seekable, duration))
+            self._tell("status_changed", _tr("Waiting for the first frame…"))
             with closing(
                 derain_live(source, derainer, self._sinks, settings=LiveSettings(keep_rainy=True))
             ) as steps:
@@ -377,55 +381,54 @@ class _Run:
 
     def _show(self, step: Any, rotation: int) -> None:
         if step.frame_index == 1:
-            self._tell(self._session.status_changed, "")
+            self._tell("status_changed", "")
         if self._file is not None or not self.is_paused:
             self._session._screen.show(Pair(step.rainy, step.frame, rotation))
         if self._file is not None and self._file.is_paused != self.is_paused:
             self.is_paused = self._file.is_paused
-            self._tell(self._session.paused_changed, self.is_paused)
+            self._tell("paused_changed", self.is_paused)
         now = time.monotonic()
         if now - self._told >= FIGURES_SECONDS or self.is_paused:
             self._told = now
             stats = step.stats
             dropped = sum(stats.dropped.values())
             figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position)
-            self._tell(self._session.figures_changed, figures)
+            self._tell("figures_changed", figures)
             self._tell_of_sinks(stats)
 
     def _tell_of_sinks(self, stats: Any) -> None:
         for sink in stats.sinks:
             if sink.error and sink.error not in self._known_errors:
                 self._known_errors.add(sink.error)
-                self._tell(self._session.failed, sink.error)
+                self._tell("failed", sink.error)
                 if self._recording is not None and sink.name == self._recording.name:
                     self._recording = None
-                    self._tell(self._session.recording_changed, False)
+                    self._tell("recording_changed", False)
                 elif self._camera is not None and sink.name == self._camera.name:
                     self._camera = None
-                    self._tell(self._session.camera_changed, False)
+                    self._tell("camera_changed", False)
         for warning in stats.warnings:
             if warning not in self._known_errors:
                 self._known_errors.add(warning)
-                self._tell(self._session.warned, warning)
+                self._tell("warned", warning)
 
     def _change_network(self, network: Network) -> None:
         session = self._session
-        self._tell(session.status_changed, session.tr("Loading the network…"))
+        self._tell("status_changed", _tr("Loading the network…"))
         try:
             fresh = session._load(network)
         except Exception as error:
-            self._tell(session.failed, in_words(error))
+            self._tell("failed", in_words(error))
         else:
             derainer = self._derainer
             if derainer is not None and fresh.backend.device == derainer.backend.device:
                 derainer.backend = fresh.backend
-                self._tell(session.network_changed, network, (fresh.backend.name, str(fresh.backend.device)))
+                self._tell("network_changed", network, (fresh.backend.name, str(fresh.backend.device)))
             else:
                 self._other = network, fresh
-        self._tell(session.status_changed, "")
+        self._tell("status_changed", "")
 
-    def _tell(self, signal: Any, *values: Any) -> None:
-        """Emit, unless the window is gone or shows something else by now."""
+    def _tell(self, signal: str, *values: object) -> None:
+        """Emit, unless the window shows something else by now."""
         if not self._is_stopping:
-            with suppress(RuntimeError):
-                signal.emit(*values)
+            self._session._outlet.emit(signal, *values)
