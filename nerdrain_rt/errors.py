@@ -27,3 +27,7 @@ class WeightsError(DerainError):
 
 class BackendError(DerainError):
     """A backend or device is not available, or failed while running."""
+
+
+class CameraError(DerainError):
+    """A camera cannot be opened or was lost."""

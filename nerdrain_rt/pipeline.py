@@ -1,9 +1,9 @@
-"""The program: a video is read, derained and written by overlapping threads."""
+"""The program: a video, or what a camera sees, is read, derained and written by overlapping threads."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from nerdrain_rt.backends import precision_name
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.live import LiveReport, LiveSession, LiveSettings, LiveStats, Sinks
+from nerdrain_rt.media.live_base import LiveFrame, LiveSource
 from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.media.report import StreamReport
+from nerdrain_rt.media.sinks import Sink
 from nerdrain_rt.media.writer import OutputSettings, VideoWriter
-from nerdrain_rt.stages import Prefetch
+from nerdrain_rt.stages import Latest, Prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,45 @@ def derain_video(
             is_damaged=reader.is_damaged,
         ),
     )
+
+
+SILENT_SECONDS = 1.0
+"""How long the end waits for a source that is inside a read; its thread ends when that times out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProgress:
+    """A clean frame, given to the sinks; the last one comes again with the report."""
+
+    frame_index: int
+    frame: LiveFrame | None
+    """None only where no frame came at all."""
+    rainy: Frame | None
+    """The frame before deraining, where that is kept."""
+    stats: LiveStats
+    report: LiveReport | None = None
+
+
+def derain_live(
+    source: LiveSource, derainer: Derainer, sinks: Sequence[Sink] | Sinks = (), *, settings: LiveSettings | None = None
+) -> Generator[LiveProgress]:
+    """Derain what comes from `source`, which has been entered, until it ends or is stopped; the newest frame wins.
+
+    The settings and the backend of `derainer` may be replaced meanwhile. Raises MediaError or CameraError when the
+    source is lost for good, MediaError when no sink is left of those given, BackendError.
+    """
+    all_sinks = sinks if isinstance(sinks, Sinks) else Sinks(sinks, is_needed=True)
+    session = LiveSession(source, derainer, all_sinks, settings or LiveSettings())
+    frame: LiveFrame | None = None
+    with (
+        session,
+        Latest(source, wait_seconds=SILENT_SECONDS) as captured,
+        Latest(session.derain(captured)) as clean,
+    ):
+        source.on_stop = captured.stop
+        for frame in clean:
+            session.put(frame)
+            yield LiveProgress(session.meter.count, frame, frame.rainy, session.stats(captured, clean))
+    rainy = frame.rainy if frame is not None else None
+    stats, report = session.stats(captured, clean), session.report(captured, clean)
+    yield LiveProgress(session.meter.count, frame, rainy, stats, report)

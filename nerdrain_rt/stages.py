@@ -1,18 +1,18 @@
-"""The threads of the program: `Prefetch` runs an iterable ahead of its consumer in a thread of its own."""
+"""The threads of the program: stages run an iterable ahead of its consumer, outlets take from the loop."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
 
 
-class Prefetch(Generic[Item]):
-    """Iterate `source` in a thread; lossless, in order, and never ahead by more than `depth` items and the one at hand.
+class Stage(Generic[Item]):
+    """Iterate `source` in a thread of its own; how far ahead of the consumer is for `Prefetch` and `Latest` to say.
 
     An error of the source is raised from the loop over this stage as itself, after the items
     before it. Leaving the `with` block stops the thread, closes a generator source in it, and
@@ -21,18 +21,27 @@ class Prefetch(Generic[Item]):
     the interpreter cannot unwind a thread inside C++ and would abort.
     """
 
-    def __init__(self, source: Iterable[Item], *, depth: int = 2, interrupt_seconds: float = 0.2) -> None:
+    def __init__(
+        self,
+        source: Iterable[Item],
+        *,
+        depth: int,
+        interrupt_seconds: float = 0.2,
+        wait_seconds: float | None = None,
+    ) -> None:
         if depth < 1:
             raise ValueError(f"depth is {depth}; it must be at least 1")
         self._source = source
         self._depth = depth
         self._interrupt_seconds = interrupt_seconds
+        self._wait_seconds = wait_seconds
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._is_stopping = False
         self._is_finished = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"prefetch-{type(source).__name__}", daemon=True)
+        name = f"{type(self).__name__.lower()}-{type(source).__name__}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,7 +51,7 @@ class Prefetch(Generic[Item]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        self._thread.join(self._interrupt_seconds if _is_interrupt(error) else None)
+        self._thread.join(self._interrupt_seconds if _is_interrupt(error) else self._wait_seconds)
 
     def stop(self) -> None:
         """Ask the thread to end after the item it is working on, and end every wait on this stage."""
@@ -88,12 +97,107 @@ class Prefetch(Generic[Item]):
 
     def _put(self, item: Item) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._items) < self._depth or self._is_stopping)
+            self._make_room()
             if self._is_stopping:
                 return False
             self._items.append(item)
             self._changed.notify_all()
             return True
+
+    def _make_room(self) -> None:
+        """Let there be less than `depth` items; called with the lock held."""
+        raise NotImplementedError
+
+
+class Prefetch(Stage[Item]):
+    """A stage for files: lossless, in order, and never ahead by more than `depth` items and the one at hand."""
+
+    def __init__(self, source: Iterable[Item], *, depth: int = 2, interrupt_seconds: float = 0.2) -> None:
+        super().__init__(source, depth=depth, interrupt_seconds=interrupt_seconds)
+
+    def _make_room(self) -> None:
+        self._changed.wait_for(lambda: len(self._items) < self._depth or self._is_stopping)
+
+
+class Latest(Stage[Item]):
+    """A stage for what is live: one slot, in which a newer item takes the place of one that nobody came for.
+
+    `received` and `dropped` count the items of the source. Leaving the block waits no longer than `wait_seconds`
+    (None: as long as it takes): a camera or network may be silent, and its thread ends when that times out.
+    """
+
+    def __init__(
+        self, source: Iterable[Item], *, interrupt_seconds: float = 0.2, wait_seconds: float | None = None
+    ) -> None:
+        super().__init__(source, depth=1, interrupt_seconds=interrupt_seconds, wait_seconds=wait_seconds)
+        self.received = 0
+        self.dropped = 0
+
+    def _make_room(self) -> None:
+        self.received += 1
+        self.dropped += len(self._items)
+        self._items.clear()
+
+
+class Outlet(Generic[Item]):
+    """The other end of the program: `work` runs in a thread and iterates over the newest of what is `put`.
+
+    `put` never waits; `dropped` counts the items that were overtaken. When `work` ends or fails, what is put is
+    ignored, and `error` says why it failed. `close` lets it take the last item; `join` waits for `wait_seconds`
+    at most, because an encoder that stands before a dead network must not hold up the rest.
+    """
+
+    def __init__(self, work: Callable[[Iterator[Item]], None], *, name: str, wait_seconds: float = 5.0) -> None:
+        self._work = work
+        self._wait_seconds = wait_seconds
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self.is_finished = False
+        self.dropped = 0
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=f"outlet-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ask `work` to end after the last item."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join(self._wait_seconds)
+
+    def put(self, item: Item) -> None:
+        """Offer an item; it takes the place of one that was not taken yet."""
+        with self._changed:
+            if not self.is_finished:
+                self.dropped += len(self._items)
+                self._items.clear()
+                self._items.append(item)
+                self._changed.notify_all()
+
+    def _newest(self) -> Iterator[Item]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._is_closing)
+                if not self._items:
+                    return
+                item = self._items.popleft()
+            yield item
+
+    def _run(self) -> None:
+        try:
+            self._work(self._newest())
+        except Exception as error:
+            self.error = error
+        with self._changed:
+            self.is_finished = True
+            self._items.clear()
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

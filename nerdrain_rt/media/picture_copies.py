@@ -1,0 +1,63 @@
+"""Copies of pictures: cheap ones that share samples until somebody writes, and two pictures beside each other."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.filter import Graph
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from nerdrain_rt.frame import Frame
+
+
+class PictureCopies:
+    """Makes pictures that share the samples of another and have times and tags of their own; for one thread.
+
+    `make_writable` gives either its own samples. A filter graph is the one way PyAV has to refer to a frame again.
+    """
+
+    def __init__(self) -> None:
+        self._kind: tuple[object, ...] = ()
+
+    def of(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """Another picture with the same samples."""
+        kind = picture.width, picture.height, picture.format.name, picture.colorspace, picture.color_range
+        if kind != self._kind:
+            self._graph = Graph()
+            time_base = picture.time_base or Fraction(1, 90_000)
+            begin = self._graph.add_buffer(
+                width=picture.width, height=picture.height, format=picture.format, time_base=time_base
+            )
+            self._graph.link_nodes(begin, self._graph.add("buffersink")).configure()
+            self._kind = kind
+        self._graph.vpush(picture)
+        return self._graph.vpull()
+
+
+def beside(rainy: Frame, clean: av.VideoFrame) -> av.VideoFrame:
+    """Both in one picture of twice the width, as yuv420p."""
+    left, right = (_limited(picture) for picture in (rainy.picture, clean))
+    both = av.VideoFrame(2 * left.width, left.height, "yuv420p")
+    for index in range(3):
+        target = _rows(both, index)
+        width = target.shape[1] // 2
+        target[:, :width] = _rows(left, index)[:, :width]
+        target[:, width:] = _rows(right, index)[:, :width]
+    both.colorspace, both.color_range = right.colorspace, right.color_range
+    both.color_primaries, both.color_trc = right.color_primaries, right.color_trc
+    return both
+
+
+def _rows(picture: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
+    plane = picture.planes[index]
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+
+
+def _limited(picture: av.VideoFrame) -> av.VideoFrame:
+    """The picture as yuv420p with an even width."""
+    return picture.reformat(format="yuv420p", width=picture.width // 2 * 2, threads=1)
