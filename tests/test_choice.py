@@ -12,7 +12,7 @@ from nerdrain_rt.backends.remembered import KEPT, Choice, Key, choices_path, rem
 from nerdrain_rt.errors import BackendError
 from tests.fakes import FakeBackend
 
-SIZE = (720, 1280)
+SIZE = (72, 128)
 KEY = Key({"device": "Pretended GPU", "torch": "2"}, "48f1", "auto")
 CPU = torch.device("cpu")
 
@@ -74,7 +74,7 @@ def refuse(message: str) -> Callable[[], FakeBackend]:
 def test_the_fastest_is_chosen_and_told_with_the_others(bench):
     slow, fast = bench.candidate("eager", 48), bench.candidate("fused", 16)
     assert bench.choose(slow, fast, names="eager fused") == "fused"
-    assert bench.said == ["backend fused: 16.0 ms at 1280x720 (eager 48.0 ms)"]
+    assert bench.said == ["backend fused: 16.0 ms at 128x72 (eager 48.0 ms)"]
 
 
 def test_a_slower_one_is_dropped_after_one_run_beside_the_warm_up(bench):
@@ -85,7 +85,7 @@ def test_a_slower_one_is_dropped_after_one_run_beside_the_warm_up(bench):
 
 def test_one_that_does_not_load_is_passed_over_and_told(bench):
     assert bench.choose(refuse("no engine"), bench.candidate("eager", 48), names="tensorrt eager") == "eager"
-    assert bench.said == ["backend eager: 48.0 ms at 1280x720 (tensorrt: no engine)"]
+    assert bench.said == ["backend eager: 48.0 ms at 128x72 (tensorrt: no engine)"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_one_that_does_not_load_is_passed_over_and_told(bench):
 def test_one_that_fails_when_it_runs_is_passed_over_and_told(bench, error, reason):
     broken = bench.candidate("fused", 1, error=error)
     assert bench.choose(broken, bench.candidate("eager", 48), names="fused eager") == "eager"
-    assert bench.said == [f"backend eager: 48.0 ms at 1280x720 (fused: {reason})"]
+    assert bench.said == [f"backend eager: 48.0 ms at 128x72 (fused: {reason})"]
 
 
 def test_none_that_runs_is_an_error_with_every_reason(bench):
@@ -124,7 +124,7 @@ def test_those_slow_to_load_come_last(bench):
 def test_one_whose_load_is_beyond_the_budget_is_not_tried(bench):
     candidates = bench.candidate("tensorrt", 9), bench.candidate("eager", 48)
     assert bench.choose(*candidates, names="tensorrt eager", load_seconds={"tensorrt": 300}) == "eager"
-    assert bench.said == ["backend eager: 48.0 ms at 1280x720 (tensorrt: takes about 300 s to start)"]
+    assert bench.said == ["backend eager: 48.0 ms at 128x72 (tensorrt: takes about 300 s to start)"]
 
 
 def test_the_only_one_is_taken_however_long_it_loads(bench):
@@ -160,7 +160,7 @@ def test_the_answer_is_remembered(bench):
         {"key": Key({"device": "Other GPU", "torch": "2"}, "48f1", "auto")},
         {"key": Key({"device": "Pretended GPU", "torch": "2"}, "90ab", "auto")},
         {"key": Key({"device": "Pretended GPU", "torch": "2"}, "48f1", "fp32")},
-        {"size": (2160, 3840)},
+        {"size": (216, 384)},
     ],
     ids=["machine", "weights", "precision", "size"],
 )
@@ -175,9 +175,9 @@ def test_another_question_is_measured_anew(bench, other):
 
 def test_a_size_nearby_has_the_same_answer(bench):
     candidates = bench.candidate("eager", 48), bench.candidate("fused", 16)
-    bench.choose(*candidates, names="eager fused", size=(720, 1280))
+    bench.choose(*candidates, names="eager fused", size=(72, 128))
     bench.runs.clear()
-    bench.choose(*candidates, names="eager fused", size=(768, 1024))
+    bench.choose(*candidates, names="eager fused", size=(80, 96))
     assert not bench.runs
 
 
@@ -197,7 +197,7 @@ def test_a_remembered_one_that_no_longer_loads_is_replaced(bench, caplog):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\x00", b"{}", b'{"a": 1}', b"[1]", b'[{"size": [720, 1280]}]', b'"text"', b"null"],
+    [b"", b"\xff\x00", b"{}", b'{"a": 1}', b"[1]", b'[{"size": [72, 128]}]', b'"text"', b"null"],
 )
 def test_a_damaged_file_is_ignored_with_a_line_and_replaced(bench, content, caplog):
     choices_path().parent.mkdir()

@@ -225,6 +225,6 @@ def _first_line(error: Exception) -> str:
 
 def _free_memory() -> None:
     """Give the device back what dropped backends held."""
-    gc.collect()
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
