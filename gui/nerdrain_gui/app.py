@@ -4,18 +4,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
 from PyQt6.QtWidgets import QApplication
 
 from nerdrain_gui.icons import app_icon
 from nerdrain_gui.main_window import MainWindow
+from nerdrain_gui.network import Network, load_derainer
+from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.theme import CHOICES, Theme
 
+if TYPE_CHECKING:
+    from nerdrain_rt.derainer import Derainer
+    from nerdrain_rt.live import LiveSettings
+    from nerdrain_rt.media.live_source import LiveSourceSettings
+    from nerdrain_rt.media.sinks import Sink
+
+SIGNAL_MILLISECONDS = 200
 TRANSLATIONS = Path(__file__).parent / "translations"
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc")
 PROBE = "from PyQt6.QtGui import QGuiApplication; QGuiApplication([])"
@@ -30,14 +42,60 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     app = make_app()
     settings = Settings.read()
-    theme = Theme(app, settings.theme if settings.theme in CHOICES else "system")  # type: ignore[arg-type]
-    window = MainWindow(theme, settings)
+    window = MainWindow(_theme(app, settings), settings)
+    return _run(app, window, arguments[0] if arguments else None)
+
+
+def show_live(
+    name: str,
+    source_settings: LiveSourceSettings,
+    derainer: Derainer,
+    sinks: Sequence[Sink] = (),
+    live_settings: LiveSettings | None = None,
+) -> int:
+    """Show a live source with a derainer that is loaded already, until the window is closed; the exit code.
+
+    Raises UsageError where no window can be shown.
+    """
+    from nerdrain_rt.errors import UsageError
+    from nerdrain_rt.media.live_source import open_source
+
+    if reason := why_no_display():
+        raise UsageError(reason)
+    app = make_app()
+    settings = Settings.read()
+    settings.page = 0
+    settings.strength, settings.work_scale = derainer.settings.strength, derainer.settings.work_scale
+    settings.device, settings.backend = derainer.settings.device, derainer.settings.backend
+    given = Network(settings.backend, settings.device)
+
+    def load(network: Network) -> Derainer:
+        return derainer if network == given else load_derainer(network)
+
+    session = Session(
+        load=load, source=lambda name: open_source(name, source_settings), sinks=sinks, settings=live_settings
+    )
+    return _run(app, MainWindow(_theme(app, settings), settings, session=session), name)
+
+
+def _theme(app: QApplication, settings: Settings) -> Theme:
+    return Theme(app, settings.theme if settings.theme in CHOICES else "system")  # type: ignore[arg-type]
+
+
+def _run(app: QApplication, window: MainWindow, source: str | None) -> int:
+    """Qt's loop until the window is closed; the exit code."""
     is_ended: list[bool] = []
     window.closed.connect(is_ended.append)
+    sys.excepthook = window.tell_of_fault
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), lambda *_: window.close())
+    waker = QTimer()
+    waker.start(SIGNAL_MILLISECONDS)  # Python looks at signals only between its own instructions
+    waker.timeout.connect(lambda: None)
     window.show()
     QTimer.singleShot(0, window.device.examine)
-    if arguments:
-        QTimer.singleShot(0, lambda: window.open(arguments[0]))
+    if source is not None:
+        QTimer.singleShot(0, lambda: window.open(source))
     code = app.exec()
     if is_ended != [True]:
         # A thread is inside the network on a slow processor; the interpreter cannot unwind it and would abort.

@@ -46,6 +46,7 @@ class Canvas(QWidget):
         self._zoom = 1.0
         self._center = QPointF(0.5, 0.5)
         self._figures = ""
+        self._status = ""
         self._drag: QPointF | None = None
         self._is_wiping = False
 
@@ -89,6 +90,11 @@ class Canvas(QWidget):
         self._figures = text
         self.update()
 
+    def show_status(self, text: str) -> None:
+        """Show in the middle what is being waited for; nothing for an empty text."""
+        self._status = text
+        self.update()
+
     def set_view(self, view: View) -> None:
         """Change what is shown of a frame."""
         self._view = view
@@ -123,6 +129,7 @@ class Canvas(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(current_colors().stage))
         if self._picture is None:
+            self._draw_status(painter)
             return
         images = self._picture.images
         for index, pane in enumerate(self._panes(self._picture.view)):
@@ -138,6 +145,7 @@ class Canvas(QWidget):
                 self._draw(painter, images[index], pane, visible)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_marks(painter)
+        self._draw_status(painter)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Ask for pictures of the new size."""
@@ -269,6 +277,18 @@ class Canvas(QWidget):
             self._draw_plate(painter, self.tr("Removed rain, 4 times as bright"), visible.adjusted(12, 12, 0, 0))
         if self._figures:
             self._draw_plate(painter, self._figures, visible.adjusted(12, 0, 0, -12), is_bottom=True)
+
+    def _draw_status(self, painter: QPainter) -> None:
+        if not self._status:
+            return
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self._picture is None:
+            painter.setPen(QColor(current_colors().muted))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self._status)
+            return
+        width = painter.fontMetrics().horizontalAdvance(self._status) + 20
+        middle = QRectF((self.width() - width) / 2, self.picture_rect().top() + 12, width, 0)
+        self._draw_plate(painter, self._status, middle)
 
     def _draw_handle(self, painter: QPainter, visible: QRectF) -> None:
         x, y, radius = self._split(visible), visible.center().y(), 17.0

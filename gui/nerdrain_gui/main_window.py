@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
+from types import TracebackType
 
 from PyQt6.QtCore import QEvent, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import (
@@ -42,6 +44,7 @@ from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.theme import CHOICES, Choice, Theme
 
+_log = logging.getLogger(__name__)
 SIDEBAR = 84
 PATIENCE_SECONDS = 1.5
 """How long closing waits for threads; one inside a slow network takes longer and is left behind."""
@@ -128,6 +131,11 @@ class MainWindow(QMainWindow):
             self.showFullScreen()
         else:
             self.showNormal()
+
+    def tell_of_fault(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """An error of ours that nothing caught: a message in place of Qt's abort."""
+        _log.error("unexpected error", exc_info=(kind, error, traceback))
+        self._fail(self.tr("Unexpected {0}: {1}").format(kind.__name__, error))
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
         """Go at once; then end what runs, waiting no longer than is polite."""

@@ -260,6 +260,7 @@ class PreviewPage(QWidget):
         session.picture_ready.connect(self._show_picture)
         session.opened.connect(self._show_opened)
         session.closed.connect(self._show_closed)
+        session.status_changed.connect(self.canvas.show_status)
         session.figures_changed.connect(self._show_figures)
         session.paused_changed.connect(self._show_paused)
         session.network_changed.connect(self._show_network)

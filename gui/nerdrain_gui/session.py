@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from nerdrain_gui.screen import Pair, Screen
 
 if TYPE_CHECKING:
     from nerdrain_rt.derainer import Derainer
+    from nerdrain_rt.live import LiveSettings
+    from nerdrain_rt.media.sinks import Sink
 
 _log = logging.getLogger(__name__)
 FIGURES_SECONDS = 0.25
@@ -85,9 +87,17 @@ class Session(QObject):
     _ended = pyqtSignal(object)
 
     def __init__(
-        self, parent: QObject | None = None, *, load: LoadDerainer = load_derainer, source: OpenSource = open_source
+        self,
+        parent: QObject | None = None,
+        *,
+        load: LoadDerainer = load_derainer,
+        source: OpenSource = open_source,
+        sinks: Sequence[Sink] = (),
+        settings: LiveSettings | None = None,
     ) -> None:
         super().__init__(parent)
+        self._fixed_sinks = sinks
+        self._live_settings = settings
         self._load = remembering(load)
         self._open_source = source
         self._network = Network()
@@ -353,6 +363,9 @@ class _Run:
 
         session = self._session
         self._sinks = Sinks()
+        for sink in session._fixed_sinks:
+            self._sinks.add(sink)
+        settings = replace(session._live_settings or LiveSettings(), keep_rainy=True)
         with session._open_source(self._name) as source:
             self._source = source
             self.set_looping(session._is_looping)
@@ -367,9 +380,7 @@ class _Run:
             duration = source.duration if source.is_seekable else None
             self._tell("opened", Opened(source.name, size, source.is_seekable, duration))
             self._tell("status_changed", _tr("Waiting for the first frame…"))
-            with closing(
-                derain_live(source, derainer, self._sinks, settings=LiveSettings(keep_rainy=True))
-            ) as steps:
+            with closing(derain_live(source, derainer, self._sinks, settings=settings)) as steps:
                 for step in steps:
                     if self._is_stopping or self._other is not None:
                         source.stop()

@@ -1,0 +1,221 @@
+import time
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from nerdrain_gui.network import Network
+from nerdrain_gui.picture import Wanted
+from nerdrain_gui.session import Session
+
+from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.errors import BackendError
+from tests import clips
+from tests.fakes import FakeBackend
+from tests.gui.conftest import wait_until
+
+
+class Heard:
+    """Everything a session says."""
+
+    def __init__(self, session):
+        self.errors, self.figures, self.networks, self.told = [], [], [], []
+        self.opened = None
+        self.is_closed = self.is_paused = False
+        self.pictures = 0
+        session.failed.connect(self.errors.append)
+        session.told.connect(self.told.append)
+        session.figures_changed.connect(self.figures.append)
+        session.network_changed.connect(lambda *network: self.networks.append(network))
+        session.opened.connect(lambda opened: setattr(self, "opened", opened))
+        session.closed.connect(lambda: setattr(self, "is_closed", True))
+        session.paused_changed.connect(lambda is_paused: setattr(self, "is_paused", is_paused))
+        session.picture_ready.connect(lambda: self.take(session))
+
+    def take(self, session):
+        picture = session.take_picture()
+        if picture is not None:
+            self.pictures += 1
+            self.picture = picture
+
+
+@pytest.fixture
+def backend():
+    return FakeBackend(lambda rainy: torch.full_like(rainy, -0.4))
+
+
+@pytest.fixture
+def session(app, load):
+    session = Session(load=load)
+    session.heard = Heard(session)
+    yield session
+    assert session.shut_down(10)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))
+
+
+def gray(image):
+    small = image.scaled(1, 1)
+    return small.pixelColor(0, 0).green()
+
+
+def test_a_file_is_played_before_and_after(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 3)
+    rainy, clean = session.heard.picture.images
+    assert gray(clean) < gray(rainy) - 20
+    assert session.heard.opened.size == (48, 64)
+    assert session.heard.opened.duration == pytest.approx(2.0, abs=0.1)
+    wait_until(lambda: session.heard.figures)
+    assert not session.heard.errors
+
+
+def test_strength_and_work_scale_act_while_it_plays(session, clip, backend):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.set_work_scale(0.5)
+    wait_until(lambda: (1, 3, 32, 32) in backend.shapes)
+    session.set_strength(0.0)
+    wait_until(lambda: gray(session.heard.picture.images[0]) == gray(session.heard.picture.images[1]))
+
+
+def test_view_and_size_act_while_it_is_paused(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.toggle_pause()
+    assert session.heard.is_paused
+    session.want(Wanted("clean", (24, 32)))
+    wait_until(lambda: session.heard.picture.view == "clean")
+    assert session.heard.picture.images[0].height() == 24
+
+
+def test_paused_file_steps_and_seeks_frame_by_frame(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.figures)
+    session.toggle_pause()
+    time.sleep(0.3)
+    session.seek(1.0)
+    wait_until(lambda: session.heard.figures[-1].position == pytest.approx(1.0, abs=0.05))
+    session.step()
+    wait_until(lambda: session.heard.figures[-1].position == pytest.approx(1.04, abs=0.05))
+    count = session.heard.pictures
+    wait_until(lambda: session.heard.pictures >= count)
+
+
+def test_another_backend_on_the_device_is_taken_while_it_plays(session, clip, load, backend):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    other = FakeBackend()
+    session._load = lambda network: Derainer(backend=other)
+    session.set_network(Network("other"))
+    wait_until(lambda: len(other.shapes) > 1)
+    assert session.heard.networks[-1] == (Network("other"), ("fake", "cpu"))
+
+
+def test_another_device_takes_over_where_the_file_is(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.figures and session.heard.figures[-1].position > 0.3)
+    other = FakeBackend()
+    other.device = torch.device("cpu", 0)
+    session._load = lambda network: Derainer(backend=other)
+    session.set_network(Network(device="cpu:0"))
+    wait_until(lambda: other.shapes and len(session.heard.networks) > 1)
+    count = len(session.heard.figures)
+    wait_until(lambda: len(session.heard.figures) > count + 1)
+    assert session.heard.figures[-1].position > 0.3
+    assert not session.heard.errors
+
+
+def test_a_backend_that_is_not_there_is_told_of_and_the_old_one_goes_on(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+
+    def refuse(network):
+        raise BackendError("cuda: no NVIDIA GPU")
+
+    session._load = refuse
+    session.set_network(Network(device="cuda"))
+    wait_until(lambda: session.heard.errors)
+    assert session.heard.errors == ["cuda: no NVIDIA GPU"]
+    count = session.heard.pictures
+    wait_until(lambda: session.heard.pictures > count + 2)
+
+
+@pytest.mark.parametrize("name", ["missing.mp4", "broken.mp4", "folder", "999", "rtsp://127.0.0.1:1/x"])
+def test_what_cannot_be_opened_is_one_line_and_the_session_closes(session, tmp_path, name):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "folder").mkdir()
+    session.open(str(tmp_path / name) if name[0] in "mbf" else name)
+    wait_until(lambda: session.heard.is_closed)
+    assert len(session.heard.errors) == 1
+    assert "\n" not in session.heard.errors[0]
+    assert not session.is_open
+
+
+def test_opening_another_source_closes_the_first(session, clip, tmp_path):
+    other = str(clips.video(tmp_path / "other.mp4", size=(32, 96), frames=25, rate=25))
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.open(other)
+    wait_until(lambda: session.heard.opened.size == (32, 96))
+    wait_until(lambda: session.heard.picture.size == (32, 96))
+    assert not session.heard.errors
+
+
+def test_snapshot_is_the_clean_picture_at_full_size(session, clip, tmp_path):
+    session.want(Wanted("wipe", (12, 16)))
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.save_picture(tmp_path / "shot.png")
+    wait_until(lambda: session.heard.told)
+    with av.open(str(tmp_path / "shot.png")) as container:
+        assert (container.streams.video[0].height, container.streams.video[0].width) == (48, 64)
+
+
+def test_snapshot_into_nowhere_is_told_of(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.save_picture(Path("/nowhere/shot.png"))
+    wait_until(lambda: session.heard.errors)
+    assert "/nowhere/shot.png" in session.heard.errors[0]
+
+
+def test_recording_is_playable(session, clip, tmp_path):
+    states = []
+    session.recording_changed.connect(states.append)
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.set_recording(tmp_path / "live.mp4")
+    count = session.heard.pictures
+    wait_until(lambda: session.heard.pictures > count + 15)
+    session.set_recording(None)
+    assert states == [True, False]
+    session.close()
+    assert session.shut_down(10)
+    with av.open(str(tmp_path / "live.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 5
+
+
+def test_a_virtual_camera_that_is_not_there_is_told_of(session, clip):
+    states = []
+    session.camera_changed.connect(states.append)
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.set_virtual_camera(True)
+    wait_until(lambda: session.heard.errors)
+    wait_until(lambda: states and states[-1] is False)
+    assert "\n" not in session.heard.errors[0]
+
+
+def test_shutting_down_waits_no_longer_than_told_for_a_slow_network(app, clip):
+    backend = FakeBackend(seconds=2.0)
+    session = Session(load=lambda network: Derainer(backend=backend))
+    session.open(clip)
+    wait_until(lambda: backend.shapes)
+    started = time.monotonic()
+    assert not session.shut_down(0.3)
+    assert time.monotonic() - started < 1.0
+    session._ending[0].thread.join()
