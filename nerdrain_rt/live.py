@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, cast
@@ -290,8 +291,12 @@ class _Line:
                 self.sink.write(frame)
                 now = self._now()
                 self.meter.add(now, 1000 * (now - frame.captured))
-        finally:
-            self.sink.close()
+        except BaseException:
+            with suppress(Exception):
+                self.sink.close()
+            raise
+        self._write_sound()
+        self.sink.close()
 
     def _write_sound(self) -> None:
         while self._sound:

@@ -101,7 +101,7 @@ class LiveCamera(LiveStream):
             try:
                 super()._connect()
             except CameraError as error:
-                reason = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+                reason = (isinstance(error.__cause__, OSError) and error.__cause__.errno) or 0
                 if reason in ADVICE or pixel_format == self._formats[-1]:
                     raise CameraError(f"{error}{ADVICE.get(reason, '')}") from error
             else:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
+
+import av
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.frame import Frame
 
 if TYPE_CHECKING:
-    import av
     from av.audio.stream import AudioStream
     from av.packet import Packet
     from av.stream import Stream
@@ -81,13 +83,24 @@ class SoundFormat:
     layout: str
     extradata: bytes | None
     time_base: Fraction
+    template: AudioStream = field(compare=False, repr=False)
+    """A stream with these parameters that outlives the source."""
 
     @classmethod
     def of(cls, stream: AudioStream) -> Self:
         """The facts of a stream that is open."""
         context = stream.codec_context
         assert stream.time_base is not None
-        return cls(context.name, context.sample_rate, context.layout.name, context.extradata, stream.time_base)
+        carrier = av.open(io.BytesIO(), "w", format="matroska")
+        template = carrier.add_stream_from_template(stream, opaque=True)
+        return cls(
+            context.codec.canonical_name,
+            context.sample_rate,
+            context.layout.name,
+            context.extradata,
+            stream.time_base,
+            template,
+        )
 
 
 @dataclass(frozen=True, slots=True)

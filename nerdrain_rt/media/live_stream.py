@@ -237,7 +237,9 @@ class _Connection:
     def seconds(self, picture: av.VideoFrame) -> float | None:
         """The source's time of a picture; None where it has none that can be trusted."""
         time = picture.pts if picture.pts is not None else picture.dts
-        return float(time * picture.time_base) if self._has_times and time is not None else None
+        if time is None or picture.time_base is None or not self._has_times:
+            return None
+        return float(time * picture.time_base)
 
     def items(self) -> Iterator[tuple[float, av.VideoFrame | Packet[Stream]]]:
         """Each picture or packet of sound with the moment it came in; raises where the source is lost."""

@@ -55,7 +55,7 @@ def beside(rainy: Frame, clean: av.VideoFrame) -> av.VideoFrame:
 
 def _rows(picture: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
     plane = picture.planes[index]
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+    return np.ndarray((plane.height, plane.width), np.uint8, memoryview(plane), strides=(plane.line_size, 1))
 
 
 def _limited(picture: av.VideoFrame) -> av.VideoFrame:

@@ -1,0 +1,101 @@
+"""Sends the clean video over a network, or into a folder that a web server gives out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.media.live_encoder import EncoderSettings, LiveEncoder
+from nerdrain_rt.media.live_stream import without_password
+from nerdrain_rt.media.sinks import Sink, SinkInput
+from nerdrain_rt.media.source import MICROSECONDS, file_address
+
+if TYPE_CHECKING:
+    from nerdrain_rt.media.live_base import LiveFrame, SoundPacket
+
+FORMATS = {
+    "rtsp": "rtsp",
+    "rtsps": "rtsp",
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "srt": "mpegts",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "rtp": "rtp_mpegts",
+}
+WAIT_SECONDS = 5
+"""For a server that takes nothing."""
+OPTIONS = {
+    "rtsp": {"rtsp_transport": "tcp", "timeout": str(WAIT_SECONDS * MICROSECONDS)},
+    "rtsps": {"rtsp_transport": "tcp", "timeout": str(WAIT_SECONDS * MICROSECONDS)},
+    "rtmp": {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS), "flvflags": "no_duration_filesize"},
+    "rtmps": {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS), "flvflags": "no_duration_filesize"},
+    "tcp": {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS)},
+    "udp": {"pkt_size": "1316"},
+    "srt": {"pkt_size": "1316"},
+}
+LIVE = {"flush_packets": "1", "max_delay": "0", "max_interleave_delta": str(MICROSECONDS // 5)}
+"""Packets go at once; video waits for sound that does not come no longer than 0.2 s."""
+HLS = {
+    "hls_time": "2",
+    "hls_list_size": "8",
+    "hls_flags": "delete_segments+independent_segments+temp_file+program_date_time",
+}
+
+
+class StreamSink(Sink):
+    """Encodes for `target`: an address (rtsp, rtmp, srt, udp, tcp, rtp) or an HLS folder or playlist (.m3u8).
+
+    Raises UsageError for another address, and for an encoder that is not to be had.
+    """
+
+    def __init__(self, target: str, *, encoder: EncoderSettings | None = None) -> None:
+        self.name = without_password(target)
+        self._encoder_settings = encoder or EncoderSettings()
+        self._encoder: LiveEncoder | None = None
+        scheme, is_address, _ = target.partition("://")
+        if is_address:
+            if scheme.lower() not in FORMATS:
+                raise UsageError(f"{self.name}: cannot stream to {scheme}://; use {', '.join(FORMATS)} or a folder")
+            self._format, self._options = FORMATS[scheme.lower()], OPTIONS.get(scheme.lower(), {})
+            self._file = target
+        else:
+            self._format, self._options = "hls", HLS
+            playlist = Path(target) if target.endswith(".m3u8") else Path(target, "index.m3u8")
+            try:
+                playlist.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"{target}: the folder cannot be made: {error.strerror}") from None
+            self._file = file_address(playlist)
+        self._encoder_settings.check(self._format)
+
+    def open(self, source: SinkInput) -> None:
+        """Keep what is known of the source; the connection is made for the first frame."""
+        self._source = source
+
+    def write(self, frame: LiveFrame) -> None:
+        """Send a frame; raises MediaError when the other side does not take it."""
+        if self._encoder is None:
+            self._encoder = LiveEncoder(
+                self._file,
+                self._format,
+                shown=self.name,
+                first=frame,
+                source=self._source,
+                encoder=self._encoder_settings,
+                options=LIVE | self._options,
+                is_rate_bound=True,
+            )
+        self._encoder.write(frame)
+
+    def write_sound(self, sound: SoundPacket) -> None:
+        """Send some sound."""
+        if self._encoder is not None:
+            self._encoder.write_sound(sound)
+
+    def close(self) -> None:
+        """End the stream."""
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            encoder.close()
