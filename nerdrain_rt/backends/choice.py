@@ -65,7 +65,7 @@ def choose_backend(
             refused[name] = "not tried, the time was over"
             continue
         contest.enter(name, candidates[name])
-        _free_memory()
+        release_memory()
     backend, choice = contest.result()
     remember(key, names, choice)
     announce(f"backend {choice}")
@@ -223,7 +223,7 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _free_memory() -> None:
+def release_memory() -> None:
     """Give the device back what dropped backends held."""
     if torch.cuda.is_available():
         gc.collect()

@@ -1,0 +1,132 @@
+"""The `nerdrain bench` command."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nerdrain_rt import console
+from nerdrain_rt.backends import NAMES, PRECISIONS, find_device, load_backend
+from nerdrain_rt.backends.choice import release_memory
+from nerdrain_rt.benchmark.floor import Rates
+from nerdrain_rt.benchmark.model import ModelBench, Size
+from nerdrain_rt.benchmark.pictures import first_frame, synthesize
+from nerdrain_rt.benchmark.pipeline import PipelineRow, measure_pipeline
+from nerdrain_rt.benchmark.plot import require_matplotlib, save_plot
+from nerdrain_rt.benchmark.report import Report, device_name
+from nerdrain_rt.benchmark.tables import describe, describe_device, print_tables
+from nerdrain_rt.benchmark.timing import Budget
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.model.weights import DEFAULT, load_weights
+
+INTERRUPTED = 130
+SIZES: dict[str, tuple[Size, ...]] = {
+    "cuda": ((720, 1280), (1080, 1920), (2160, 3840)),
+    "mps": ((270, 480), (720, 1280)),
+    "cpu": ((270, 480),),
+}
+"""(height, width) of the frames measured where none are asked for."""
+LARGEST_SIDE = 16384
+WHAT, NETWORK = "What is measured", "The network"
+
+
+def bench_command(
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WxH", help="Frame size, for example 1280x720; repeat for more.", rich_help_panel=WHAT),
+    ] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="A name from doctor; repeat for more. Default: all.", rich_help_panel=WHAT)
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="fp32, bf16 or fp16; repeat for more. Default: what suits the backend.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="Measure on its first frame.", rich_help_panel=WHAT),
+    ] = None,
+    no_pipeline: Annotated[bool, typer.Option("--no-pipeline", help="The network only.", rich_help_panel=WHAT)] = False,
+    no_published: Annotated[
+        bool, typer.Option("--no-published", help="Without the published arrangement.", rich_help_panel=WHAT)
+    ] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each at most.", rich_help_panel=WHAT)] = 50,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="Begin no further run of each after so long.", rich_help_panel=WHAT)
+    ] = 5.0,
+    weights: Annotated[str, typer.Option(help="A name or a file.", rich_help_panel=NETWORK)] = DEFAULT,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)] = "auto",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a chart of the speeds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
+) -> None:
+    """Measure how fast and how exact every backend is here, and say what runs in real time."""
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(message)s", handlers=[console.log_handler()], force=True)
+    names = _known(backend or list(NAMES), NAMES, "backend")
+    precisions = _known(precision or ["auto"], ("auto", *PRECISIONS), "precision")
+    wanted = [parse_size(text) for text in size or ()]
+    if plot:
+        require_matplotlib()
+        if not plot.parent.is_dir():
+            raise UsageError(f"{plot}: there is no folder {plot.parent}")
+    where = find_device(device)
+    budget = Budget(runs, seconds)
+    rates = Rates(where)
+    pictures = first_frame(source) if source else synthesize
+    sizes = list(dict.fromkeys(wanted or SIZES[where.type]))
+    bench = ModelBench(load_weights(weights), where, pictures, sizes, rates, budget)
+    report = Report(where, rates)
+    try:
+        if not as_json:
+            console.note(describe_device(rates))
+        for row in bench.rows(names, precisions, with_published=not no_published):
+            report.model.append(row)
+            if not as_json:
+                console.note(describe(row))
+        if not no_pipeline:
+            report.pipeline.extend(_pipeline_rows(bench, report))
+    except KeyboardInterrupt:
+        report.is_interrupted = True
+    if plot and report.model:
+        save_plot(report.model, device_name(where), plot)
+    if not as_json:
+        print_tables(report)
+    console.print_json(report.json())
+    if report.is_interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def parse_size(text: str) -> Size:
+    """(height, width) of "1280x720"; raises UsageError."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    width, height = map(int, match.groups()) if match else (0, 0)
+    if not (16 <= width <= LARGEST_SIDE and 16 <= height <= LARGEST_SIDE):
+        raise UsageError(f"{text!r} is not a size; write WIDTHxHEIGHT in pixels, for example 1280x720")
+    return height, width
+
+
+def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
+    for name in given:
+        if name not in known:
+            raise UsageError(f"{name}: no such {what}; there are {', '.join(known)}")
+    return list(dict.fromkeys(given))
+
+
+def _pipeline_rows(bench: ModelBench, report: Report) -> Iterator[PipelineRow]:
+    """The pipeline at each size, with the backend that was fastest there."""
+    for size in bench.sizes:
+        if not (fastest := report.fastest(size)) or not fastest.fps:
+            continue
+        release_memory()
+        backend = load_backend(bench.weights, fastest.backend, device=str(bench.device), precision=fastest.precision)
+        with tempfile.TemporaryDirectory() as folder:
+            yield measure_pipeline(backend, size, Path(folder), fps=fastest.fps, seconds=bench.budget.seconds)

@@ -1,0 +1,90 @@
+"""What a person reads of a benchmark: lines while it goes on, tables at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from nerdrain_rt import console
+from nerdrain_rt.backends import precision_name
+from nerdrain_rt.backends.eager import best_dtype
+from nerdrain_rt.benchmark.advice import MARGIN
+from nerdrain_rt.benchmark.floor import Rates
+from nerdrain_rt.benchmark.model import ModelRow, size_name
+from nerdrain_rt.benchmark.pipeline import STAGES, PipelineRow
+from nerdrain_rt.benchmark.report import Report, device_name
+
+
+def describe_device(rates: Rates) -> str:
+    """One line with the rates that the floor is computed from."""
+    dtype = best_dtype(rates.device)
+    copy, matrix = rates.copy() / 1e9, rates.multiply(dtype) / 1e12
+    return f"{device_name(rates.device)}: copies {copy:.3g} GB/s, {precision_name(dtype)} matrices {matrix:.3g} TFLOP/s"
+
+
+def describe(row: ModelRow) -> str:
+    """One line on a row as soon as it is measured."""
+    size = f" at {size_name(row.size)}" if row.size else ""
+    what = f"{row.backend} {row.precision}{size}"
+    return f"{what}: {row.timing.median_ms:.1f} ms" if row.timing else f"{what}: {row.reason}"
+
+
+def print_tables(report: Report) -> None:
+    """The measurements and what they mean, on stdout."""
+    console.stdout.print(_model_table(report))
+    for row in report.model:
+        if remark := row.reason or row.note:
+            size = f" at {size_name(row.size)}" if row.size else ""
+            console.stdout.print(escape(f"{row.backend}{size}: {remark}"))
+    if report.pipeline:
+        console.stdout.print(_pipeline_table(report.pipeline))
+    if advice := report.advice():
+        console.stdout.print(f"Real time here? (the network alone, counting on {MARGIN:.0%} of its speed)")
+    for answer in advice:
+        console.stdout.print(f"  {answer}")
+
+
+def _model_table(report: Report) -> Table:
+    table = Table("size", "backend", "precision", title=f"The network on {escape(device_name(report.device))}")
+    columns = "median ms", "p95 ms", "fps", "vs published", "share of floor", "memory MiB", "max error", "PSNR dB"
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in report.model:
+        if row.size is None or row.timing is None:
+            continue
+        table.add_row(
+            size_name(row.size),
+            row.backend,
+            row.precision,
+            f"{row.timing.median_ms:.1f}",
+            f"{row.timing.p95_ms:.1f}",
+            _cell(row.fps, ".3g"),
+            _cell(report.speedup(row), ".3gx"),
+            _cell(row.floor_share, ".1%"),
+            _cell(None if row.peak_bytes is None else row.peak_bytes / 2**20, ".0f"),
+            _cell(row.error.max_abs if row.error else None, ".1e"),
+            _cell(row.error.psnr_db if row.error else None, ".1f"),
+        )
+    return table
+
+
+def _pipeline_table(rows: Sequence[PipelineRow]) -> Table:
+    table = Table("size", "backend", title="From file to file, milliseconds per frame; each stage alone before")
+    for column in (*STAGES, "pipeline", "fps", "cores", "slowest by pipeline"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        if taken := row.seconds:
+            times = [f"{1000 * getattr(taken, name) / taken.frames:.1f}" for name in (*STAGES, "pipeline")]
+            cores = f"{taken.pipeline_cpu / taken.pipeline:.1f}"
+            table.add_row(size_name(row.size), row.backend, *times, f"{taken.fps:.3g}", cores, f"{taken.ratio:.1%}")
+        else:
+            table.add_row(size_name(row.size), row.backend, escape(row.reason or ""))
+    return table
+
+
+def _cell(value: float | None, form: str) -> str:
+    if value is None:
+        return "-"
+    return f"{value:{form[:-1]}}x" if form.endswith("x") else f"{value:{form}}"
