@@ -21,13 +21,15 @@ from nerdrain_rt.frame import Frame
 from nerdrain_rt.media.live_base import LiveFrame, LiveSource, SoundPacket
 from nerdrain_rt.media.picture_copies import PictureCopies, beside
 from nerdrain_rt.media.report import explain
-from nerdrain_rt.media.sinks import Sink, SinkInput
+from nerdrain_rt.media.sink import Sink, SinkInput
 from nerdrain_rt.stages import Latest, Outlet
 
 _log = logging.getLogger(__name__)
 
 RECENT_SECONDS = 2.0
 """The figures shown while it runs are of the frames of so long."""
+STALLED_SECONDS = 10.0
+"""A sink that is inside one frame for longer is told of as failed until it goes on."""
 SOUND_PACKETS = 1000
 """Sound that waits for a frame, at most; some 20 seconds."""
 
@@ -149,7 +151,7 @@ class Meter:
     def __init__(self) -> None:
         self.count = 0
         self.all = Latencies()
-        self._recent: deque[tuple[float, float]] = deque(maxlen=1000)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=240)
 
     def add(self, now: float, milliseconds: float) -> None:
         """A frame that was captured so long before."""
@@ -261,13 +263,16 @@ class _Line:
         self.meter = Meter()
         self._source = source
         self._now = now
+        self._busy_since: float | None = None
         self._sound: deque[SoundPacket] = deque(maxlen=SOUND_PACKETS)
         self.outlet = Outlet(self._work, name=sink.name)
 
     @property
     def error(self) -> str | None:
         """Why it failed; None while it did not."""
-        error = self.outlet.error
+        error, since = self.outlet.error, self._busy_since
+        if error is None and since is not None and self._now() - since > STALLED_SECONDS:
+            return f"{self.sink.name}: has taken nothing for {STALLED_SECONDS:g} s"
         if error is None:
             return None
         return str(error) if isinstance(error, DerainError) else f"{self.sink.name}: {explain(error)}"
@@ -285,11 +290,12 @@ class _Line:
     def _work(self, frames: Iterator[LiveFrame]) -> None:
         try:
             for frame in frames:
+                self._busy_since = self._now()
                 if not self.meter.count:
                     self.sink.open(self._source)
                 self._write_sound()
                 self.sink.write(frame)
-                now = self._now()
+                self._busy_since, now = None, self._now()
                 self.meter.add(now, 1000 * (now - frame.captured))
         except BaseException:
             with suppress(Exception):

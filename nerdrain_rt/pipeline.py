@@ -15,7 +15,7 @@ from nerdrain_rt.live import LiveReport, LiveSession, LiveSettings, LiveStats, S
 from nerdrain_rt.media.live_base import LiveFrame, LiveSource
 from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.media.report import StreamReport
-from nerdrain_rt.media.sinks import Sink
+from nerdrain_rt.media.sink import Sink
 from nerdrain_rt.media.writer import OutputSettings, VideoWriter
 from nerdrain_rt.stages import Latest, Prefetch
 

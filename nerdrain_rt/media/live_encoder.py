@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from nerdrain_rt.media.live_base import LiveFrame, SoundPacket
-    from nerdrain_rt.media.sinks import SinkInput
+    from nerdrain_rt.media.sink import SinkInput
 
 KEYFRAME_SECONDS = 2
 """Who joins a stream waits no longer for a picture; HLS and segments are cut here."""
@@ -88,7 +88,7 @@ class EncoderSettings:
         return {**ours, "bf": "0", **self.options}
 
     def _try_options(self) -> None:
-        context = cast("VideoCodecContext", Codec(self.codec, "w").create("video"))
+        context = Codec(self.codec, "w").create("video")
         context.width, context.height, context.time_base, context.pix_fmt = 256, 256, LIVE_TIME_BASE, "yuv420p"
         context.options = self.for_low_latency()
         try:
@@ -128,7 +128,9 @@ class LiveEncoder:
         """(height, width) of the frames it was made for."""
         self._fitted_size = max(2, self.size[0] // 2 * 2), max(2, self.size[1] // 2 * 2)
         try:
-            self._container: OutputContainer = av.open(file, "w", format=container_format, options=dict(options or {}))
+            self._container: OutputContainer = av.open(
+                file, "w", format=container_format, container_options=dict(options or {})
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._error(error) from error
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.media.live_encoder import EncoderSettings, LiveEncoder
-from nerdrain_rt.media.sinks import Sink, SinkInput
+from nerdrain_rt.media.sink import Sink, SinkInput
 from nerdrain_rt.media.source import file_address
 
 if TYPE_CHECKING:

@@ -1,40 +1,28 @@
-"""Where derained frames go while it rains: what every sink is."""
+"""Finds the sink that a name means: an address, an HLS folder, a virtual camera's device or a recording."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from nerdrain_rt.media.live_base import LiveFrame, SoundFormat, SoundPacket
+from nerdrain_rt.media.live_encoder import EncoderSettings
+from nerdrain_rt.media.recording import Recording
+from nerdrain_rt.media.sink import Sink, SinkInput
+from nerdrain_rt.media.stream_sink import StreamSink
+from nerdrain_rt.media.virtual_camera import VirtualCamera
 
-if TYPE_CHECKING:
-    from nerdrain_rt.frame import VideoInfo
-
-
-@dataclass(frozen=True, slots=True)
-class SinkInput:
-    """What a sink is told of the source before the first frame."""
-
-    info: VideoInfo
-    sound: SoundFormat | None
+__all__ = ["EncoderSettings", "Recording", "Sink", "SinkInput", "StreamSink", "VirtualCamera", "open_sink"]
 
 
-class Sink:
-    """Takes frames in a thread of its own; an error ends this sink only. The frames are shared and not to be changed.
-
-    `open`, `write` and `close` raise DerainError or OSError in one line.
-    """
-
-    name = "nothing"
-
-    def open(self, source: SinkInput) -> None:
-        """Get ready; called once, before the first frame."""
-
-    def write(self, frame: LiveFrame) -> None:
-        """Take the next frame."""
-
-    def write_sound(self, sound: SoundPacket) -> None:
-        """Take some sound; it may be later than the frames so far, never much earlier."""
-
-    def close(self) -> None:
-        """End; called once, also after an error, if `open` was."""
+def open_sink(
+    target: str,
+    *,
+    encoder: EncoderSettings | None = None,
+    segment_seconds: float | None = None,
+    overwrite: bool = False,
+) -> Sink:
+    """The sink for `target`: rtsp://..., folder/ or x.m3u8, /dev/video9, or a file; raises UsageError for none."""
+    if "://" in target or target.endswith(("/", "\\", ".m3u8")) or Path(target).is_dir():
+        return StreamSink(target, encoder=encoder)
+    if target.startswith("/dev/video"):
+        return VirtualCamera(target)
+    return Recording(target, segment_seconds=segment_seconds, overwrite=overwrite, encoder=encoder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.media.live_encoder import EncoderSettings, LiveEncoder
 from nerdrain_rt.media.live_stream import without_password
-from nerdrain_rt.media.sinks import Sink, SinkInput
+from nerdrain_rt.media.sink import Sink, SinkInput
 from nerdrain_rt.media.source import MICROSECONDS, file_address
 
 if TYPE_CHECKING:
@@ -26,15 +26,10 @@ FORMATS = {
 }
 WAIT_SECONDS = 5
 """For a server that takes nothing."""
-OPTIONS = {
-    "rtsp": {"rtsp_transport": "tcp", "timeout": str(WAIT_SECONDS * MICROSECONDS)},
-    "rtsps": {"rtsp_transport": "tcp", "timeout": str(WAIT_SECONDS * MICROSECONDS)},
-    "rtmp": {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS), "flvflags": "no_duration_filesize"},
-    "rtmps": {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS), "flvflags": "no_duration_filesize"},
-    "tcp": {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS)},
-    "udp": {"pkt_size": "1316"},
-    "srt": {"pkt_size": "1316"},
-}
+QUERY = {"udp": "pkt_size=1316", "srt": "pkt_size=1316", "tcp": f"timeout={WAIT_SECONDS * MICROSECONDS}"}
+"""What PyAV has no other way to tell a protocol."""
+RTSP = {"rtsp_transport": "tcp", "timeout": str(WAIT_SECONDS * MICROSECONDS)}
+OPTIONS = {"rtsp": RTSP, "flv": {"flvflags": "no_duration_filesize"}}
 LIVE = {"flush_packets": "1", "max_delay": "0", "max_interleave_delta": str(MICROSECONDS // 5)}
 """Packets go at once; video waits for sound that does not come no longer than 0.2 s."""
 HLS = {
@@ -58,8 +53,10 @@ class StreamSink(Sink):
         if is_address:
             if scheme.lower() not in FORMATS:
                 raise UsageError(f"{self.name}: cannot stream to {scheme}://; use {', '.join(FORMATS)} or a folder")
-            self._format, self._options = FORMATS[scheme.lower()], OPTIONS.get(scheme.lower(), {})
-            self._file = target
+            self._format = FORMATS[scheme.lower()]
+            self._options = OPTIONS.get(self._format, {})
+            query = QUERY.get(scheme.lower())
+            self._file = f"{target}?{query}" if query and "?" not in target else target
         else:
             self._format, self._options = "hls", HLS
             playlist = Path(target) if target.endswith(".m3u8") else Path(target, "index.m3u8")

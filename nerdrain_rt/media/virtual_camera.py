@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nerdrain_rt.errors import CameraError, UsageError
 from nerdrain_rt.media.report import explain
-from nerdrain_rt.media.sinks import Sink, SinkInput
+from nerdrain_rt.media.sink import Sink, SinkInput
 
 if TYPE_CHECKING:
     from nerdrain_rt.media.live_base import LiveFrame
