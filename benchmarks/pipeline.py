@@ -11,13 +11,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from dataclasses import asdict
 from pathlib import Path
 
-import av
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -26,14 +22,12 @@ from torch import Tensor
 from nerdrain_rt import Derainer, OutputSettings, derain_video, load_weights
 from nerdrain_rt.backends import Backend, find_device
 from nerdrain_rt.backends.eager import EagerBackend
+from nerdrain_rt.benchmark.pipeline import RATE, STAGES, StageSeconds, exhaust, make_clip, measure_stages
 from nerdrain_rt.errors import WeightsError
-from nerdrain_rt.media import VideoReader, VideoWriter
 from nerdrain_rt.model.net import NerdRain, NetConfig
 
-RATE = 30
 GOAL = 0.97
 LENGTHS_SECONDS = (10, 60)
-STAGES = ("decode", "prepare", "predict", "finish", "encode")
 
 
 class KnownCost:
@@ -55,93 +49,6 @@ class KnownCost:
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Nothing worth counting."""
         return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Seconds:
-    """What one clip took: each stage alone, and the whole from file to file."""
-
-    name: str
-    frames: int
-    decode: float
-    prepare: float
-    predict: float
-    finish: float
-    encode: float
-    pipeline: float
-    pipeline_cpu: float
-    """Processor time of all threads."""
-
-    @property
-    def slowest(self) -> str:
-        """The stage that took longest alone."""
-        return max(STAGES, key=lambda stage: getattr(self, stage))
-
-    @property
-    def ratio(self) -> float:
-        """The slowest stage's seconds by the pipeline's; 1 is a pipeline that costs nothing."""
-        slowest: float = getattr(self, self.slowest)
-        return slowest / self.pipeline
-
-
-def make_clip(path: Path, size: tuple[int, int], frames: int) -> Path:
-    """A drifting texture in H.264."""
-    height, width = size
-    texture = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4 + 64, 3), dtype=np.uint8)
-    texture = texture.repeat(4, axis=0).repeat(4, axis=1)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(frames):
-            left = index % 240
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[:height, left : left + width]), "rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def seconds_of(call: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def exhaust(items: Iterable[object]) -> None:
-    """Take every item and keep none."""
-    for _ in items:
-        pass
-
-
-def measure(name: str, clip: Path, backend: Backend, output: OutputSettings) -> Seconds:
-    """Each stage alone with its input in memory, then the whole."""
-    target = clip.with_name("clean.mkv")
-    derainer = Derainer(backend=backend)
-    with VideoReader(clip) as reader:
-        prepared = list(derainer.prepare(reader))
-    predicted = list(derainer.predict(prepared[:1])) * len(prepared)
-
-    def decode() -> None:
-        with VideoReader(clip) as reader:
-            exhaust(reader)
-
-    def encode() -> None:
-        with VideoReader(clip) as reader, VideoWriter(target, like=reader, settings=output) as writer:
-            for frame, _ in prepared:
-                writer.write(frame)
-
-    frames = [frame for frame, _ in prepared]
-    alone = {
-        "decode": seconds_of(decode),
-        "prepare": seconds_of(lambda: exhaust(derainer.prepare(frames))),
-        "predict": seconds_of(lambda: exhaust(derainer.predict(prepared))),
-        "finish": seconds_of(lambda: exhaust(derainer.finish(predicted))),
-        "encode": seconds_of(encode),
-    }
-    cpu = time.process_time()
-    whole = seconds_of(lambda: exhaust(derain_video(clip, target, derainer, output=output)))
-    return Seconds(name, len(frames), **alone, pipeline=whole, pipeline_cpu=time.process_time() - cpu)
 
 
 def peak_mebibytes() -> float:
@@ -171,7 +78,7 @@ def load_real(weights: str | None, device: torch.device) -> Backend:
     return EagerBackend(net, device)
 
 
-def table_of(results: list[Seconds]) -> Table:
+def table_of(results: list[StageSeconds]) -> Table:
     """Milliseconds for each frame."""
     table = Table("", "frames", title="Milliseconds per frame")
     for column in (*STAGES, "pipeline", "cores", "ratio"):
@@ -206,9 +113,9 @@ def main() -> None:
         shape = f"{size[1]}x{size[0]}"
         real = load_real(options.weights, find_device(options.device))
         results = [
-            measure(f"{shape}, network 20 ms", clip, KnownCost(0.020), overwriting),
-            measure(f"{shape}, slow encoder", clip, KnownCost(0), slow_encoder),
-            measure(f"160x96, eager {real.device}", short, real, overwriting),
+            measure_stages(f"{shape}, network 20 ms", clip, KnownCost(0.020), overwriting),
+            measure_stages(f"{shape}, slow encoder", clip, KnownCost(0), slow_encoder),
+            measure_stages(f"160x96, eager {real.device}", short, real, overwriting),
         ]
 
     console = Console()
