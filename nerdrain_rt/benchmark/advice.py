@@ -61,7 +61,7 @@ class Advice:
         return {
             "goal": self.goal,
             "real_time": self.is_real_time,
-            "fps": round(self.fps, 3),
+            "fps": round(self.fps, 4),
             "measured_at": size_name(self.measured_at),
             "backend": self.backend,
             "precision": self.precision,

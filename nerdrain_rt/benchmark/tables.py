@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,9 +27,7 @@ def describe_device(rates: Rates) -> str:
 
 def describe(row: ModelRow) -> str:
     """One line on a row as soon as it is measured."""
-    size = f" at {size_name(row.size)}" if row.size else ""
-    what = f"{row.backend} {row.precision}{size}"
-    return f"{what}: {row.timing.median_ms:.1f} ms" if row.timing else f"{what}: {row.reason}"
+    return f"{_subject(row)}: {f'{row.timing.median_ms:.1f} ms' if row.timing else row.reason}"
 
 
 def print_tables(report: Report) -> None:
@@ -36,55 +35,60 @@ def print_tables(report: Report) -> None:
     console.stdout.print(_model_table(report))
     for row in report.model:
         if remark := row.reason or row.note:
-            size = f" at {size_name(row.size)}" if row.size else ""
-            console.stdout.print(escape(f"{row.backend}{size}: {remark}"))
+            console.stdout.print(escape(f"{_subject(row)}: {remark}"))
     if report.pipeline:
         console.stdout.print(_pipeline_table(report.pipeline))
+    for failed in report.pipeline:
+        if failed.reason:
+            console.stdout.print(escape(f"pipeline at {size_name(failed.size)}: {failed.reason}"))
     if advice := report.advice():
         console.stdout.print(f"Real time here? (the network alone, counting on {MARGIN:.0%} of its speed)")
     for answer in advice:
         console.stdout.print(f"  {answer}")
 
 
+def _subject(row: ModelRow) -> str:
+    size = f" at {size_name(row.size)}" if row.size else ""
+    return f"{row.backend} {row.precision}{size}"
+
+
 def _model_table(report: Report) -> Table:
-    table = Table("size", "backend", "precision", title=f"The network on {escape(device_name(report.device))}")
-    columns = "median ms", "p95 ms", "fps", "vs published", "share of floor", "memory MiB", "max error", "PSNR dB"
-    for column in columns:
-        table.add_column(column, justify="right")
+    columns = "median ms", "p95 ms", "fps", "x published", "of floor", "MiB", "PSNR dB"
+    table = _table(f"The network on {device_name(report.device)}", ("size", "backend"), columns)
     for row in report.model:
         if row.size is None or row.timing is None:
             continue
         table.add_row(
             size_name(row.size),
-            row.backend,
-            row.precision,
+            f"{row.backend} {row.precision}",
             f"{row.timing.median_ms:.1f}",
             f"{row.timing.p95_ms:.1f}",
             _cell(row.fps, ".3g"),
-            _cell(report.speedup(row), ".3gx"),
+            _cell(report.speedup(row), ".3g"),
             _cell(row.floor_share, ".1%"),
             _cell(None if row.peak_bytes is None else row.peak_bytes / 2**20, ".0f"),
-            _cell(row.error.max_abs if row.error else None, ".1e"),
             _cell(row.error.psnr_db if row.error else None, ".1f"),
         )
     return table
 
 
 def _pipeline_table(rows: Sequence[PipelineRow]) -> Table:
-    table = Table("size", "backend", title="From file to file, milliseconds per frame; each stage alone before")
-    for column in (*STAGES, "pipeline", "fps", "cores", "slowest by pipeline"):
-        table.add_column(column, justify="right")
+    title = "From file to file, milliseconds per frame; each stage alone, then the whole"
+    table = _table(title, ("size", "backend"), (*STAGES, "whole", "fps", "ratio"))
     for row in rows:
         if taken := row.seconds:
             times = [f"{1000 * getattr(taken, name) / taken.frames:.1f}" for name in (*STAGES, "pipeline")]
-            cores = f"{taken.pipeline_cpu / taken.pipeline:.1f}"
-            table.add_row(size_name(row.size), row.backend, *times, f"{taken.fps:.3g}", cores, f"{taken.ratio:.1%}")
-        else:
-            table.add_row(size_name(row.size), row.backend, escape(row.reason or ""))
+            table.add_row(size_name(row.size), row.backend, *times, f"{taken.fps:.3g}", f"{taken.ratio:.1%}")
+    return table
+
+
+def _table(title: str, names: Sequence[str], figures: Sequence[str]) -> Table:
+    """Narrow enough for 80 columns."""
+    table = Table(*names, title=escape(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for figure in figures:
+        table.add_column(figure, justify="right")
     return table
 
 
 def _cell(value: float | None, form: str) -> str:
-    if value is None:
-        return "-"
-    return f"{value:{form[:-1]}}x" if form.endswith("x") else f"{value:{form}}"
+    return "-" if value is None else f"{value:{form}}"
