@@ -1,0 +1,422 @@
+"""The live program: which frames are dropped, what the sinks get, how a latency is held, and that nothing leaks."""
+
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import psutil
+import pytest
+import torch
+
+from nerdrain_rt.errors import BackendError, MediaError, UsageError
+from nerdrain_rt.live import WORK_SCALES, Governor, Latencies, LiveSettings, Meter, Sinks
+from nerdrain_rt.media.live_base import LIVE_TIME_BASE, Timeline
+from nerdrain_rt.media.paced_file import PacedFile
+from nerdrain_rt.pipeline import derain_live
+from tests import clips
+from tests.fakes import FakeBackend
+from tests.live_parts import (
+    PATIENCE_SECONDS,
+    FrameSource,
+    Gate,
+    KeepingSink,
+    ManualClock,
+    make_derainer,
+    until,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def run(source, derainer=None, sinks=(), **settings):
+    """All steps of a source that is entered here."""
+    with source:
+        return list(derain_live(source, derainer or make_derainer(), sinks, settings=LiveSettings(**settings)))
+
+
+def gated(gate: Gate) -> FakeBackend:
+    def residual(rainy):
+        gate()
+        return torch.zeros_like(rainy)
+
+    return FakeBackend(residual)
+
+
+class OneByOne:
+    """Lets the source give a frame when the loop has the one before."""
+
+    def __init__(self) -> None:
+        self.done = threading.Semaphore(1)
+
+    def __call__(self, _: int) -> None:
+        assert self.done.acquire(timeout=PATIENCE_SECONDS)
+
+
+def test_frames_that_come_in_time_all_come_out():
+    pace = OneByOne()
+    source, sink = FrameSource(30, gate=pace), KeepingSink()
+    indices = []
+    with source:
+        for step in derain_live(source, make_derainer(), [sink]):
+            indices.append(step.frame_index)
+            until(lambda: len(sink.frames) >= step.frame_index)
+            pace.done.release()
+    assert indices == [*range(1, 31), 30]
+    assert [round(frame.seconds * 25) for frame in sink.frames] == list(range(30))
+    assert sink.is_closed
+    assert step.report.dropped == {"network": 0, "loop": 0, "kept": 0}
+    assert (step.report.frames_in, step.report.frames_out) == (30, 30)
+
+
+def test_a_paced_file_before_a_slow_network_loses_exactly_the_frames_that_were_overtaken(tmp_path):
+    clip = clips.video(tmp_path / "ten.mkv", size=(16, 16), frames=10, rate=10, codec="ffv1")
+    clock, gate = ManualClock(), Gate()
+    positions, reports = [], []
+
+    def loop() -> None:
+        for step in derain_live(source, make_derainer(gated(gate))):
+            positions.append(round(step.frame.position, 3))
+            reports.append(step.report)
+
+    with PacedFile(clip, clock=clock) as source:
+        thread = threading.Thread(target=loop)
+        thread.start()
+        gate.await_frame()
+        for _ in range(6):
+            clock.settle()
+            clock.advance(0.1)
+        clock.settle()
+        gate.open()
+        gate.await_frame()
+        for _ in range(3):
+            clock.settle()
+            clock.advance(0.1)
+        until(lambda: not source.is_connected, "the end of the file")
+        until(lambda: source.frames_read == 10)
+        gate.open(2)
+        thread.join(PATIENCE_SECONDS)
+    assert positions == [0, 0.6, 0.9, 0.9]
+    assert reports[-1].dropped == {"network": 7, "loop": 0}
+    assert (reports[-1].frames_in, reports[-1].frames_out) == (10, 3)
+    assert reports[-1].latency_ms == pytest.approx(300, rel=0.02)
+
+
+def test_a_slow_loop_costs_frames_and_no_latency():
+    source = FrameSource(2000)
+    with source, closing(derain_live(source, make_derainer())) as steps:
+        next(steps)
+        until(lambda: source.frames_read == 2000)
+        time.sleep(0.05)
+        last = list(steps)[-1]
+    assert round(last.frame.seconds * 25) == 1999
+    assert last.report.frames_out <= 3
+    assert sum(last.report.dropped.values()) + last.report.frames_out == 2000
+
+
+def test_stopping_the_source_ends_with_the_report():
+    source = FrameSource(10**9)
+    with source:
+        for step in derain_live(source, make_derainer()):
+            if step.frame_index == 5:
+                source.stop()
+    assert step.report is not None
+    assert step.report.frames_out >= 5
+
+
+def test_stopping_a_paused_file_ends_with_the_report(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(16, 16), frames=4, codec="ffv1")
+    with PacedFile(clip) as source:
+        for step in derain_live(source, make_derainer()):
+            if step.report is None:
+                source.pause()
+                threading.Timer(0.05, source.stop).start()
+    assert step.report.frames_out == 1
+
+
+def test_the_duration_ends_a_source_that_gives_nothing():
+    is_over = threading.Event()
+    source = FrameSource(gate=lambda index: index and is_over.wait(PATIENCE_SECONDS))
+    with source:
+        *_, last = derain_live(source, make_derainer(), settings=LiveSettings(duration_seconds=0.1))
+        assert last.report.frames_out == 1
+        is_over.set()
+        until(lambda: threading.active_count() == 1)
+
+
+def test_a_source_without_a_frame_ends_with_a_report_without_one():
+    (only,) = run(FrameSource(0))
+    assert only.frame is None
+    assert (only.report.frames_out, only.report.latency_ms) == (0, None)
+
+
+def test_an_error_of_the_network_reaches_the_loop():
+    backend = FakeBackend(lambda rainy: torch.full_like(rainy, torch.nan))
+    with pytest.raises(BackendError, match="not finite"):
+        run(FrameSource(3), make_derainer(backend))
+
+
+def test_an_error_of_the_source_reaches_the_loop_after_its_frames():
+    def gate(index: int) -> None:
+        if index == 3:
+            raise MediaError("frames: unplugged")
+
+    with pytest.raises(MediaError, match="unplugged"):
+        run(FrameSource(9, gate=gate))
+
+
+def test_the_rainy_frame_is_kept_as_it_was():
+    backend = FakeBackend(lambda rainy: torch.full_like(rainy, 0.5))
+    step, *_ = run(FrameSource(1), make_derainer(backend), keep_rainy=True)
+    assert set(bytes(step.rainy.picture.planes[0])[:16]) == {0}
+    assert set(bytes(step.frame.picture.planes[0])[:16]) != {0}
+    assert step.rainy.pts == step.frame.pts
+
+
+def test_rainy_and_clean_are_beside_each_other_for_the_sinks_only():
+    sink = KeepingSink()
+    backend = FakeBackend(lambda rainy: torch.full_like(rainy, 0.5))
+    step, *_ = run(FrameSource(1, size=(16, 32)), make_derainer(backend), [sink], side_by_side=True)
+    assert (step.frame.picture.height, step.frame.picture.width) == (16, 32)
+    both = sink.frames[0].picture.to_ndarray(format="gray")
+    assert both.shape == (16, 64)
+    assert both[:, :32].max() < both[:, 32:].min()
+
+
+def test_strength_and_backend_act_from_the_next_frame():
+    pace, derainer = OneByOne(), make_derainer()
+    first = derainer.backend
+    second = FakeBackend()
+    source = FrameSource(6, gate=pace)
+    with source:
+        for step in derain_live(source, derainer):
+            if step.frame_index == 2:
+                derainer.settings = replace(derainer.settings, strength=0.0)
+            if step.frame_index == 4:
+                derainer.settings = replace(derainer.settings, strength=1.0)
+                derainer.backend = second
+            pace.done.release()
+    assert (len(first.shapes), len(second.shapes)) == (2, 2)
+
+
+def test_a_sink_that_fails_is_told_of_and_the_others_go_on():
+    pace, bad, good = OneByOne(), KeepingSink("disk", fails_at=2), KeepingSink("good")
+    source = FrameSource(8, gate=pace)
+    with source:
+        for step in derain_live(source, make_derainer(), [bad, good]):
+            until(lambda: len(good.frames) >= step.frame_index)
+            pace.done.release()
+    disk, other = step.report.sinks
+    assert (disk.frames_written, disk.error) == (2, "disk: no space left on device")
+    assert (other.frames_written, other.error) == (8, None)
+    assert bad.is_closed
+
+
+def test_it_is_an_error_when_no_sink_is_left():
+    sinks = [KeepingSink("one", fails_at=0), KeepingSink("two", fails_at=1)]
+    with pytest.raises(MediaError, match="no output is left: one: no space .*; two: no space"):
+        run(FrameSource(10**9), sinks=sinks)
+
+
+def test_sinks_come_and_go_while_frames_flow():
+    pace, sinks, sink = OneByOne(), Sinks(), KeepingSink()
+    source = FrameSource(9, gate=pace)
+    with source:
+        for step in derain_live(source, make_derainer(), sinks):
+            if step.frame_index == 3:
+                sinks.add(sink)
+            if step.frame_index == 6:
+                until(lambda: sink.frames and round(sink.frames[-1].seconds * 25) == 5)
+                sinks.remove(sink)
+            pace.done.release()
+    times = [round(frame.seconds * 25) for frame in sink.frames]
+    assert set(times) <= {3, 4, 5}
+    assert times[-1] == 5
+    assert sink.is_closed
+    assert step.report.sinks[0].frames_written == len(times)
+
+
+def test_a_sink_that_hangs_holds_nothing_up(monkeypatch):
+    monkeypatch.setattr("nerdrain_rt.live.STALLED_SECONDS", 0.05)
+    is_over, stuck, good = threading.Event(), KeepingSink("stuck"), KeepingSink("good")
+    stuck.write = lambda frame: is_over.wait(PATIENCE_SECONDS)
+    source = FrameSource(10**9)
+    with source:
+        for step in derain_live(source, make_derainer(), [stuck, good]):
+            if step.stats.sinks[0].error:
+                assert step.stats.sinks[0].error == "stuck: has taken nothing for 0.05 s"
+                is_over.set()
+                source.stop()
+    assert good.frames
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"max_latency_ms": 0}, "latency"), ({"duration_seconds": -1}, "duration")]
+)
+def test_impossible_settings_are_refused(settings, words):
+    with pytest.raises(UsageError, match=words):
+        LiveSettings(**settings)
+
+
+def test_the_governor_goes_down_at_the_median_and_up_after_a_calm():
+    governor, steps, now = Governor(100), [], 0.0
+
+    def frames(count: int, latency: float) -> None:
+        nonlocal now
+        for _ in range(count):
+            now += 0.1
+            step = governor.update(latency, now)
+            if step is not None:
+                steps.append((round(now, 1), step.work_scale))
+
+    frames(20, 99)
+    assert steps == []
+    frames(3, 500)
+    assert steps == []  # most of the window is still good
+    frames(1, 500)
+    assert steps == [(2.4, 0.75)]
+    frames(10, 80)  # 2 settle, 8 fill the window: there is no room above
+    assert len(steps) == 1
+    frames(60, 40)
+    assert steps[1] == (pytest.approx(6.9, abs=0.15), 1.0)  # the median has room from 3.9 on, and that for 3 s
+
+
+def test_the_governor_waits_longer_after_each_step_up_that_was_taken_back():
+    governor, ups, now = Governor(100), [], 0.0
+    while len(ups) < 4:
+        now += 0.1
+        latency = 150 if governor.scale == 1 else 40
+        step = governor.update(latency, now)
+        if step is not None and step.work_scale == 1:
+            ups.append(now)
+    gaps = [later - earlier for earlier, later in zip(ups, ups[1:], strict=False)]
+    assert gaps[0] < gaps[1] < gaps[2]
+
+
+def test_the_governor_ends_at_the_smallest_scale_and_never_exceeds_the_users():
+    governor = Governor(10, limit=0.5)
+    scales = [step.work_scale for tick in range(200) if (step := governor.update(999, tick)) is not None]
+    assert scales == [0.5 * scale for scale in WORK_SCALES[1:]]
+    assert governor.is_at_its_end
+    rises = [step.work_scale for tick in range(200, 2000) if (step := governor.update(0.1, tick)) is not None]
+    assert rises == [0.5 * scale for scale in WORK_SCALES[-2::-1]]
+
+
+def test_a_latency_is_held_while_the_speed_of_the_backend_changes():
+    """A backend whose time goes with the area, four times as slow in the middle; the clock is the test's."""
+    clock, slowness = ManualClock(), [1.0]
+
+    def residual(rainy):
+        clock.advance(slowness[0] * 0.05 * rainy.shape[-1] * rainy.shape[-2] / 64**2)
+        return torch.zeros_like(rainy)
+
+    pace, derainer, latencies = OneByOne(), make_derainer(FakeBackend(residual)), []
+    source = FrameSource(900, size=(64, 64), gate=pace, clock=clock)
+    with source:
+        for step in derain_live(source, derainer, settings=LiveSettings(max_latency_ms=100)):
+            slowness[0] = 4.0 if 300 <= step.frame_index < 600 else 1.0
+            latencies.append((step.stats.work_scale, 1000 * (clock.now() - step.frame.captured)))
+            clock.advance(0.02)
+            pace.done.release()
+    calm, slow, end = latencies[:300], latencies[320:600], latencies[880:]
+    assert {scale for scale, _ in calm} == {1.0}
+    assert sum(latency > 100 for _, latency in slow) < 0.1 * len(slow)
+    assert {scale for scale, _ in slow} <= {0.75, 0.5, 0.375}
+    assert {scale for scale, _ in end} == {1.0}
+    assert [round(s.work_scale, 3) for s in step.report.work_scale_steps][:2] == [0.75, 0.5]
+    assert derainer.settings.work_scale == 1.0
+
+
+def test_the_users_work_scale_is_a_new_limit():
+    derainer = make_derainer(FakeBackend(seconds=0.002))
+    source = FrameSource(10**9, size=(64, 64))
+    with source:
+        for step in derain_live(source, derainer, settings=LiveSettings(max_latency_ms=0.001)):
+            if step.stats.work_scale < 0.5:
+                derainer.settings = replace(derainer.settings, work_scale=0.6)
+                break
+        for step in derain_live(source, derainer, settings=LiveSettings(max_latency_ms=10**6)):
+            if step.frame_index == 30:
+                source.stop()
+    assert derainer.settings.work_scale == 0.6
+
+
+def test_quantiles_of_many_durations_are_exact_to_a_few_percent():
+    latencies = Latencies()
+    for milliseconds in range(1, 10_001):
+        latencies.add(milliseconds)
+    assert latencies.quantile(0.5) == pytest.approx(5000, rel=0.02)
+    assert latencies.quantile(0.95) == pytest.approx(9500, rel=0.02)
+    assert Latencies().quantile(0.5) is None
+
+
+def test_the_meter_tells_of_the_last_seconds_only():
+    meter = Meter()
+    for tick in range(100):
+        meter.add(tick / 10, 500 if tick < 50 else 20)
+    assert meter.fps == pytest.approx(10)
+    assert meter.quantile(0.95) == 20
+    assert meter.all.quantile(0.25) == pytest.approx(500, rel=0.02) or meter.all.quantile(0.75) is not None
+    assert meter.count == 100
+
+
+def test_a_timeline_keeps_intervals_and_follows_jumps():
+    timeline = Timeline(started=50.0)
+    seconds = [timeline.place(time, arrived) * float(LIVE_TIME_BASE) for time, arrived in [
+        (1000.0, 50.5), (1000.04, 50.6), (1000.08, 50.55),  # jitter of the network does not matter
+        (7.0, 51.0), (7.04, 51.04),  # the camera began its clock anew
+        (None, 52.0),
+    ]]  # fmt: skip
+    assert seconds == pytest.approx([0.5, 0.54, 0.58, 1.0, 1.04, 2.0])
+
+
+def test_times_that_go_back_still_grow():
+    timeline = Timeline(started=0.0)
+    pts = [timeline.place(seconds, 0.1) for seconds in (5.0, 4.9, 4.8, 5.1)]
+    assert pts == sorted(set(pts))
+
+
+def soak(frames: int) -> list[float]:
+    """Resident mebibytes at ten moments of a run at full speed."""
+    process, resident, pace = psutil.Process(), [], OneByOne()
+    source, sink = FrameSource(10**9, size=(32, 32), gate=pace), IgnoringSink()
+    with source:
+        for step in derain_live(source, make_derainer(), [sink], settings=LiveSettings(keep_rainy=True)):
+            if step.frame_index % (frames // 10) == 0 and step.report is None:
+                resident.append(process.memory_info().rss / 2**20)
+            if step.frame_index == frames:
+                source.stop()
+            pace.done.release()
+    return resident
+
+
+class IgnoringSink(KeepingSink):
+    def write(self, frame):
+        pass
+
+
+def test_memory_is_flat_over_many_frames():
+    resident = soak(3000)
+    assert resident[-1] - resident[2] < 8
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_million_frames():
+    resident = soak(1_000_000)
+    assert resident[-1] - resident[1] < 16
+
+
+def test_two_hundred_rounds_leave_no_thread_and_no_file(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(16, 16), frames=2, codec="ffv1")
+    process = psutil.Process()
+    for round_ in range(200):
+        with PacedFile(clip) as source:
+            next(derain_live(source, make_derainer()))
+        if round_ == 5:
+            before = process.num_fds(), threading.active_count()
+    assert (process.num_fds(), threading.active_count()) == before
