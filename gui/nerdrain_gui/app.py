@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
+from PyQt6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator, QUrl
 from PyQt6.QtWidgets import QApplication
 
 from nerdrain_gui.icons import app_icon
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     app = make_app()
     settings = Settings.read()
     window = MainWindow(_theme(app, settings), settings)
-    return _run(app, window, arguments[0] if arguments else None)
+    return _run(app, window, _source(arguments[0]) if arguments else None)
 
 
 def show_live(
@@ -78,8 +78,13 @@ def show_live(
     return _run(app, MainWindow(_theme(app, settings), settings, session=session), name)
 
 
+def _source(name: str) -> str:
+    """A file that the desktop names by its URL, as a path; else the name as it is."""
+    return QUrl(name).toLocalFile() if name.startswith("file:") else name
+
+
 def _theme(app: QApplication, settings: Settings) -> Theme:
-    return Theme(app, settings.theme if settings.theme in CHOICES else "system")  # type: ignore[arg-type]
+    return Theme(app, settings.theme if settings.theme in CHOICES else "system")
 
 
 def _run(app: QApplication, window: MainWindow, source: str | None) -> int:
@@ -130,7 +135,9 @@ def why_no_display() -> str | None:
         return None
     if sys.platform.startswith(("linux", "freebsd")) and not any(map(os.environ.get, DISPLAYS)):
         return "no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use 'nerdrain live' or 'nerdrain video' here"
-    probe = subprocess.run([sys.executable, "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True)  # noqa: S603
+    probe = subprocess.run(
+        [sys.executable, "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if probe.returncode == 0:
         return None
     told = [line for line in probe.stderr.splitlines() if line.strip()]

@@ -50,7 +50,7 @@ class Canvas(QWidget):
         self._drag: QPointF | None = None
         self._is_wiping = False
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """Room for a picture of 16:9."""
         return QSize(960, 540)
 
@@ -124,7 +124,7 @@ class Canvas(QWidget):
         """What is visible of the picture, in the widget; the left one where there are two."""
         return self._visible(self._panes()[0])
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the picture; nothing here touches the samples."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(current_colors().stage))
@@ -147,12 +147,12 @@ class Canvas(QWidget):
         self._draw_marks(painter)
         self._draw_status(painter)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Ask for pictures of the new size."""
         self._keep_inside()
         self._ask()
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Take the handle, or the picture where it is enlarged."""
         if event is None or self._picture is None or event.button() != Qt.MouseButton.LeftButton:
             return
@@ -163,7 +163,7 @@ class Canvas(QWidget):
         if self._is_wiping:
             self.set_wipe((event.position().x() - visible.x()) / max(1.0, visible.width()))
 
-    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
         """Drag the handle or the picture."""
         if event is None or self._picture is None:
             return
@@ -182,16 +182,16 @@ class Canvas(QWidget):
             self._keep_inside()
             self.update()
 
-    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
         """Let go."""
         self._drag = None
         self._is_wiping = False
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+    def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:
         """Ask for full screen and back."""
         self.activated.emit()
 
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
         """Zoom around the pointer."""
         if event is not None and self._picture is not None:
             self.set_zoom(self._zoom * 1.0015 ** event.angleDelta().y(), event.position())
@@ -292,9 +292,9 @@ class Canvas(QWidget):
 
     def _draw_handle(self, painter: QPainter, visible: QRectF) -> None:
         x, y, radius = self._split(visible), visible.center().y(), 17.0
-        painter.setPen(QPen(QColor(0, 0, 0, 70), 4))
+        painter.setPen(QPen(QColor(0, 0, 0, 70), 4, cap=Qt.PenCapStyle.FlatCap))
         painter.drawLine(QPointF(x, visible.top()), QPointF(x, visible.bottom()))
-        painter.setPen(QPen(INK, 2))
+        painter.setPen(QPen(INK, 2, cap=Qt.PenCapStyle.FlatCap))
         painter.drawLine(QPointF(x, visible.top()), QPointF(x, visible.bottom()))
         painter.setPen(QPen(QColor(0, 0, 0, 60), 1))
         painter.setBrush(INK)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from PyQt6.QtCore import QMimeData, QSize, Qt, QTimer, QUrl, pyqtSignal
-from PyQt6.QtGui import QDesktopServices, QIcon, QMouseEvent, QPalette, QResizeEvent
+from PyQt6.QtGui import QColor, QDesktopServices, QIcon, QMouseEvent, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QButtonGroup,
     QFrame,
+    QGraphicsDropShadowEffect,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
@@ -151,7 +152,7 @@ class SeekSlider(QSlider):
         if not self.isSliderDown():
             self.setValue(round(share * self.maximum()))
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Bring the handle under the pointer first."""
         if event is not None and event.button() == Qt.MouseButton.LeftButton:
             value = QStyle.sliderValueFromPosition(
@@ -181,7 +182,7 @@ class ElidedLabel(QLabel):
         self.setToolTip(text)
         self._fit()
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Shorten anew."""
         super().resizeEvent(event)
         self._fit()
@@ -210,6 +211,11 @@ class Banner(QFrame):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.hide)
+        shadow = QGraphicsDropShadowEffect(self)
+        shadow.setBlurRadius(28)
+        shadow.setOffset(0, 6)
+        shadow.setColor(QColor(0, 0, 0, 60))
+        self.setGraphicsEffect(shadow)
         self.hide()
 
     @property

@@ -25,7 +25,7 @@ from nerdrain_gui.findings import Finding, benchmark_rows, findings, verdict
 from nerdrain_gui.icons import icon
 from nerdrain_gui.outlet import Outlet
 
-BENCHMARK = ("bench", "--json", "--no-published")
+BENCHMARK = ("-m", "nerdrain_rt", "bench", "--json", "--no-published")
 KILL_MILLISECONDS = 500
 
 
@@ -111,7 +111,7 @@ class DevicePage(QWidget):
             return not self._thread.is_alive()
         return True
 
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+    def showEvent(self, event: QShowEvent | None) -> None:
         """Look when someone wants to know."""
         self.examine()
 
@@ -127,7 +127,7 @@ class DevicePage(QWidget):
         process.errorOccurred.connect(self._refuse_benchmark)
         self.benchmark_button.setText(self.tr("Stop"))
         self._benchmark_text.setText(self.tr("Measuring; this takes a few minutes, and other work slows it down…"))
-        process.start(sys.executable, ["-m", "nerdrain_rt", *BENCHMARK])
+        process.start(sys.executable, list(BENCHMARK))
 
     def _examine(self) -> None:
         try:

@@ -50,7 +50,7 @@ class EmptyState(QWidget):
         self._is_target = is_target
         self.update()
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the border and the icon above the words."""
         colors = current_colors()
         painter = QPainter(self)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PyQt6.QtCore import QPoint, Qt, pyqtSignal
-from PyQt6.QtGui import QAction, QKeySequence
+from PyQt6.QtGui import QAction, QKeySequence, QPalette
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -29,9 +31,9 @@ from nerdrain_gui.controls import Percentage, Segments, label, open_folder, tool
 from nerdrain_gui.empty import EmptyState
 from nerdrain_gui.file_facts import FileLooker
 from nerdrain_gui.icons import icon
-from nerdrain_gui.job_delegate import ROW, JobDelegate, state_in_words
+from nerdrain_gui.job_delegate import ROW, JobDelegate, fault_in_words, state_in_words
 from nerdrain_gui.job_queue import JOB_ROLE, Column, JobQueue
-from nerdrain_gui.jobs import FileJob, JobOptions, State, with_option
+from nerdrain_gui.jobs import FileJob, JobOptions, State
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.words import time_in_words
 
@@ -112,7 +114,8 @@ class FilesPage(QWidget):
         waiting = sum(job.state == State.WAITING for job in jobs)
         is_working = self._queue.current is not None and not self._queue.is_paused
         self.run_button.setText(self.tr("Pause") if is_working else self.tr("Start"))
-        self.run_button.setIcon(icon("pause" if is_working else "play"))
+        on_accent = QPalette.ColorRole.HighlightedText
+        self.run_button.setIcon(icon("pause" if is_working else "play", role=on_accent))
         self.run_button.setEnabled(is_working or self._queue.is_paused or waiting > 0)
         states = {job.state for job in selected}
         self.cancel_button.setEnabled(any(not state.is_over for state in states))
@@ -210,7 +213,7 @@ class FilesPage(QWidget):
         return footer
 
     def _make_actions(self) -> None:
-        def add(key: str | QKeySequence.StandardKey, run: object) -> None:
+        def add(key: str | QKeySequence.StandardKey, run: Callable[[], object]) -> None:
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -240,7 +243,8 @@ class FilesPage(QWidget):
     def _show_total(self, jobs: Sequence[FileJob]) -> None:
         done = sum(job.state.is_over for job in jobs)
         self._bar.setVisible(bool(jobs))
-        self._bar.setValue(round(1000 * sum(1.0 if job.state.is_over else job.share or 0 for job in jobs) / (len(jobs) or 1)))
+        share = sum(1.0 if job.state.is_over else job.share or 0 for job in jobs) / (len(jobs) or 1)
+        self._bar.setValue(round(1000 * share))
         words = self.tr("{0} of {1} finished").format(done, len(jobs)) if jobs else self.tr("Nothing in the queue")
         current = self._queue.current
         if current is not None and current.seconds_left is not None and not self._queue.is_paused:
@@ -329,9 +333,9 @@ class _Inspector(QScrollArea):
         column.addStretch()
         self.setWidget(content)
         self.folder.activated.connect(self._choose_folder)
-        self.codec.activated.connect(lambda _: self._take("codec", self.codec.currentData()))
-        self.strength.changed.connect(lambda value: self._take("strength", value))
-        self.work_scale.chosen.connect(lambda key: self._take("work_scale", float(key)))
+        self.codec.activated.connect(lambda _: self._take(codec=self.codec.currentData()))
+        self.strength.changed.connect(lambda value: self._take(strength=value))
+        self.work_scale.chosen.connect(lambda key: self._take(work_scale=float(key)))
         self._told: object = None
         self.show_jobs([])
 
@@ -354,7 +358,7 @@ class _Inspector(QScrollArea):
         if not jobs:
             heading = self.tr("Options for new files")
         else:
-            heading = self.tr("Options for %n file(s)", "", len(jobs)) if len(jobs) > 1 else self.tr("Options")
+            heading = self.tr("Options for {0} files").format(len(jobs)) if len(jobs) > 1 else self.tr("Options")
         self._heading.setText(heading.upper())
         self._fill((waiting or jobs)[0].options if jobs else self.defaults)
 
@@ -376,7 +380,7 @@ class _Inspector(QScrollArea):
     def _choose_folder(self, index: int) -> None:
         folder = self.folder.itemData(index)
         if folder != CHOOSE:
-            self._take("output_folder", folder)
+            self._take(output_folder=folder)
             return
         dialog = QFileDialog(self, self.tr("Save to"), self._settings.output_folder or self._settings.last_folder)
         dialog.setFileMode(QFileDialog.FileMode.Directory)
@@ -387,17 +391,17 @@ class _Inspector(QScrollArea):
 
     def _take_folder(self, folder: str) -> None:
         self._settings.output_folder = folder
-        self._take("output_folder", folder)
+        self._take(output_folder=folder)
         self._fill(self._current)
 
     @property
     def _current(self) -> JobOptions:
         return self._jobs[0].options if self._jobs else self.defaults
 
-    def _take(self, name: str, value: str | float) -> None:
+    def _take(self, **change: Any) -> None:
         if self._is_filling:
             return
-        options = with_option(self._current, name, value)
+        options = replace(self._current, **change)
         if self._jobs:
             self.changed.emit(options)
             return
@@ -413,21 +417,24 @@ class _Inspector(QScrollArea):
         title = label(Path(job.target or job.source).name, "value", wraps=True)
         add(title)
         if job.state == State.FAILED:
-            add(label(job.message, "bad", wraps=True))
+            add(label(fault_in_words(job), "bad", wraps=True))
         if job.state != State.DONE:
             return
-        frames = self.tr("%n frame(s)", "", job.frames_done)
-        add(label(self.tr("{0} in {1}").format(frames, time_in_words(job.seconds)), "muted", wraps=True))
+        frames = self.tr("{0} frames in {1}").format(job.frames_done, time_in_words(job.seconds))
+        add(label(frames, "muted"))
         if job.streams:
+            self._result_rows.addSpacing(8)
             add(label(self.tr("Streams").upper(), "section"))
         for stream in job.streams:
             add(_StreamLine(stream))
         if job.warnings:
+            self._result_rows.addSpacing(8)
             add(label(self.tr("To know").upper(), "section"))
         for warning in job.warnings:
             add(label(warning, "muted", wraps=True))
         button = QPushButton(icon("open"), self.tr("Open the folder"))
         button.clicked.connect(lambda: open_folder(str(Path(job.target).parent)))
+        self._result_rows.addSpacing(8)
         add(button)
 
 
@@ -451,8 +458,10 @@ class _StreamLine(QWidget):
         }
         manner, fate = fates.get(str(stream["action"]), ("muted", str(stream["action"])))
         head = QHBoxLayout()
+        head.setSpacing(7)
         head.addWidget(label(kinds.get(str(stream["type"]), str(stream["type"]))))
-        head.addWidget(label(str(stream["codec"]), "muted"))
+        if stream["codec"] != "unknown":
+            head.addWidget(label(str(stream["codec"]), "muted"))
         head.addStretch()
         head.addWidget(label(fate, manner))
         column = QVBoxLayout(self)

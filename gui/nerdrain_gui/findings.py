@@ -98,21 +98,23 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
 
 
 def benchmark_rows(result: Any) -> list[tuple[str, ...]]:
-    """The rows of a table, its head first; empty where the result says nothing that is known here."""
-    rows = result.get("rows") or result.get("results") if isinstance(result, dict) else result
-    shown = [row for row in rows or [] if isinstance(row, dict) and "fps" in row]
-    if not shown:
+    """The rows of a table, its head first; empty where the result has no answers."""
+    answers = result.get("real_time") if isinstance(result, dict) else None
+    if not answers:
         return []
-    head = (_tr("Size"), _tr("Method"), _tr("Frames a second"), _tr("Real time"))
-    return [head, *(_benchmark_row(row) for row in shown)]
+    head = (_tr("Goal"), _tr("Frames a second"), _tr("Method"), _tr("Real time"))
+    return [head, *(_answer(answer) for answer in answers)]
 
 
-def _benchmark_row(row: dict[str, Any]) -> tuple[str, ...]:
-    size = row.get("size") or (row.get("height", "?"), row.get("width", "?"))
-    words = f"{size[1]} × {size[0]}" if isinstance(size, list | tuple) else str(size)
-    fps = float(row["fps"])
-    real_time = _tr("yes") if fps >= 30 else _tr("up to {0} fps").format(int(fps)) if fps >= 1 else _tr("no")
-    return words, backend_in_words(str(row.get("backend", ""))), f"{fps:.2f}", real_time
+def _answer(answer: dict[str, Any]) -> tuple[str, ...]:
+    scale = answer.get("work_scale")
+    if answer.get("real_time"):
+        words = _tr("yes")
+    elif scale:
+        words = _tr("at work size {0} %").format(round(scale * 100))
+    else:
+        words = _tr("no")
+    return str(answer["goal"]), f"{answer['fps']:.3g}", backend_in_words(str(answer["backend"])), words
 
 
 def _device(name: str, what: dict[str, Any]) -> Line:
@@ -129,7 +131,9 @@ def _device(name: str, what: dict[str, Any]) -> Line:
 
 def _backend(name: str, what: dict[str, Any]) -> Line:
     if what.get("available"):
-        return Line(backend_in_words(name), _tr("ready on {0}").format(device_in_words(what.get("device", "cpu")).lower()))
+        return Line(
+            backend_in_words(name), _tr("ready on {0}").format(device_in_words(what.get("device", "cpu")).lower())
+        )
     return Line(backend_in_words(name), _sentence(what.get("reason") or ""), "faint")
 
 

@@ -15,7 +15,7 @@ from nerdrain_gui.theme import Colors, current_colors
 from nerdrain_gui.words import bytes_in_words, time_in_words
 
 ROW = 60
-PAD = 12
+PAD = 20
 PICTURE = QSize(71, 40)
 ICONS = {
     State.WAITING: "clock",
@@ -43,6 +43,12 @@ def state_in_words(state: State) -> str:
     }[state]
 
 
+def fault_in_words(job: FileJob) -> str:
+    """Why a job failed, without the path that stands above it already."""
+    words = job.message.removeprefix(f"{job.source}: ")
+    return words[:1].upper() + words[1:]
+
+
 class JobDelegate(QStyledItemDelegate):
     """Thumbnail and name, a bar, figures, and the state in its colour."""
 
@@ -50,7 +56,7 @@ class JobDelegate(QStyledItemDelegate):
         super().__init__(looker)
         self._looker = looker
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: N802
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Room for the thumbnail."""
         return QSize(100, ROW)
 
@@ -104,7 +110,7 @@ class JobDelegate(QStyledItemDelegate):
         painter.drawText(QRectF(words.left(), middle - line - 1, words.width(), line), 0, name)
         painter.restore()
         painter.setPen(QColor(colors.bad if job.state == State.FAILED else colors.muted))
-        details = job.message if job.state == State.FAILED else _details(facts)
+        details = fault_in_words(job) if job.state == State.FAILED else _details(facts)
         details = painter.fontMetrics().elidedText(details, Qt.TextElideMode.ElideRight, int(words.width()))
         painter.drawText(QRectF(words.left(), middle + 2, words.width(), line), 0, details)
 
@@ -150,6 +156,6 @@ def _details(facts: FileFacts | None) -> str:
 
 def _figure(job: FileJob, column: Column) -> str:
     if column == Column.SPEED:
-        return _tr("{0} fps").format(f"{job.fps:.1f}") if job.fps and not job.state == State.CANCELLED else "–"
+        return _tr("{0} fps").format(f"{job.fps:.1f}") if job.fps and job.state != State.CANCELLED else "–"
     left = job.seconds_left
     return "–" if left is None else time_in_words(left)

@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QObject, QTimer, Qt, pyqtSignal
+from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, QTimer, pyqtSignal
 
 from nerdrain_gui.jobs import FileJob, JobOptions, State, free_target, queue_file, read_jobs, write_jobs
 from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
@@ -184,11 +184,11 @@ class JobQueue(QAbstractTableModel):
                 with suppress(OSError):
                     partial.unlink()
 
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """One row for each job."""
         return 0 if parent.isValid() else len(self.jobs)
 
-    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """As many as `Column` has."""
         return 0 if parent.isValid() else len(Column)
 
@@ -205,9 +205,7 @@ class JobQueue(QAbstractTableModel):
             return job.message or job.source
         return None
 
-    def headerData(  # noqa: N802
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """The names of the columns."""
         if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
             return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,3 @@ def _from_json(item: dict[str, Any]) -> FileJob:
     if job.state.is_active:
         job.reset()
     return job
-
-
-def with_option(options: JobOptions, name: str, value: str | float) -> JobOptions:
-    """The options with one changed."""
-    return replace(options, **{name: value})

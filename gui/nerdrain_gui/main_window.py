@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from PyQt6.QtCore import QEvent, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QObject, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import (
     QAction,
     QCloseEvent,
@@ -35,7 +36,7 @@ from PyQt6.QtWidgets import (
 from nerdrain_gui.controls import Banner, dropped_files
 from nerdrain_gui.device_page import DevicePage
 from nerdrain_gui.file_facts import FileLooker
-from nerdrain_gui.files_page import FilesPage
+from nerdrain_gui.files_page import INSPECTOR, FilesPage
 from nerdrain_gui.icons import app_icon, icon
 from nerdrain_gui.job_queue import JobQueue
 from nerdrain_gui.network import Network
@@ -46,6 +47,7 @@ from nerdrain_gui.theme import CHOICES, Choice, Theme
 
 _log = logging.getLogger(__name__)
 SIDEBAR = 84
+FOOTER = 58
 PATIENCE_SECONDS = 1.5
 """How long closing waits for threads; one inside a slow network takes longer and is left behind."""
 THEME_ICONS = {"system": "system", "light": "sun", "dark": "moon"}
@@ -101,6 +103,7 @@ class MainWindow(QMainWindow):
     def show_page(self, page: int) -> None:
         """Bring a page to the front."""
         self.pages.setCurrentIndex(page)
+        self._place_banner()
         shown = self.pages.currentWidget()
         if shown is not None:
             shown.setFocus()
@@ -137,7 +140,11 @@ class MainWindow(QMainWindow):
         _log.error("unexpected error", exc_info=(kind, error, traceback))
         self._fail(self.tr("Unexpected {0}: {1}").format(kind.__name__, error))
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
+    def _leave_full_screen(self) -> None:
+        if self.isFullScreen():
+            self.toggle_full_screen()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
         """Go at once; then end what runs, waiting no longer than is polite."""
         if not self.isFullScreen():
             self._settings.geometry = self.saveGeometry()
@@ -154,31 +161,31 @@ class MainWindow(QMainWindow):
         self.closed.emit(all(is_ended))
         super().closeEvent(event)
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Welcome files."""
         if event is not None and dropped_files(event.mimeData()):
             event.acceptProposedAction()
             self._show_target(True)
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent | None) -> None:  # noqa: N802
+    def dragLeaveEvent(self, event: QDragLeaveEvent | None) -> None:
         """As before."""
         self._show_target(False)
 
-    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent | None) -> None:
         """Take files."""
         self._show_target(False)
         if event is not None and (paths := dropped_files(event.mimeData())):
             event.acceptProposedAction()
             self.take_files(paths)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep the message in its place."""
         super().resizeEvent(event)
         self._place_banner()
 
-    def eventFilter(self, watched: object, event: QEvent | None) -> bool:  # type: ignore[override]  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Place the message when it comes."""
-        if watched is self.banner and event is not None and event.type() in (QEvent.Type.Show, QEvent.Type.LayoutRequest):
+        if event is not None and event.type() in (QEvent.Type.Show, QEvent.Type.LayoutRequest):
             self._place_banner()
         return False
 
@@ -191,11 +198,13 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(8, 14, 8, 12)
         column.setSpacing(6)
         column.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        for index, (name, words) in enumerate((
-            ("preview", self.tr("Preview")),
-            ("files", self.tr("Files")),
-            ("device", self.tr("Device")),
-        )):
+        for index, (name, words) in enumerate(
+            (
+                ("preview", self.tr("Preview")),
+                ("files", self.tr("Files")),
+                ("device", self.tr("Device")),
+            )
+        ):
             button = _side_button(name, words)
             button.setCheckable(True)
             button.setToolTip(self.tr("{0} (Ctrl+{1})").format(words, index + 1))
@@ -208,7 +217,7 @@ class MainWindow(QMainWindow):
         return sidebar
 
     def _make_actions(self) -> None:
-        def add(key: str | QKeySequence.StandardKey, run: object) -> None:
+        def add(key: str | QKeySequence.StandardKey, run: Callable[..., object]) -> None:
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
             action.triggered.connect(run)
@@ -223,7 +232,7 @@ class MainWindow(QMainWindow):
         leave = QAction(self)
         leave.setShortcut(QKeySequence("Esc"))
         leave.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        leave.triggered.connect(lambda: self.isFullScreen() and self.toggle_full_screen())
+        leave.triggered.connect(self._leave_full_screen)
         self.preview.addAction(leave)
 
     def _connect(self) -> None:
@@ -248,9 +257,8 @@ class MainWindow(QMainWindow):
         self.banner.tell(text, "error")
 
     def _tell_of_end(self, done: int, failures: int) -> None:
-        text = self.tr("%n file(s) done", "", done)
-        if failures:
-            text += ", " + self.tr("%n failed", "", failures)
+        text = self.tr("Finished: {0} done, {1} failed") if failures else self.tr("Finished: {0} done")
+        text = text.format(done, failures)
         self.banner.tell(text, "warning" if failures else "info")
         if not self.isActiveWindow():
             QApplication.alert(self)
@@ -305,11 +313,13 @@ class MainWindow(QMainWindow):
             page.empty.set_target(is_target)
 
     def _place_banner(self) -> None:
-        width = min(640, self.pages.width() - 48)
+        beside = 0 if self.pages.currentIndex() == DEVICE else INSPECTOR
+        area = self.pages.width() - beside
+        width = min(600, area - 48)
         self.banner.setFixedWidth(width)
-        height = max(44, self.banner.heightForWidth(width))
-        left = SIDEBAR * self.sidebar.isVisible() + (self.pages.width() - width) // 2
-        self.banner.setGeometry(left, 68, width, height)
+        height = max(46, self.banner.heightForWidth(width))
+        left = SIDEBAR * self.sidebar.isVisible() + (area - width) // 2
+        self.banner.setGeometry(left, self.pages.height() - FOOTER - 18 - height, width, height)
         self.banner.raise_()
 
 

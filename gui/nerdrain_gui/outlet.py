@@ -9,7 +9,7 @@ from PyQt6.QtCore import QObject
 
 
 class Outlet:
-    """Emits the signals of an object from any thread until it is closed; once Qt has deleted the object, that would crash."""
+    """Emits an object's signals from any thread until it is closed; after Qt has deleted it, that would crash."""
 
     def __init__(self, owner: QObject) -> None:
         self._owner = owner

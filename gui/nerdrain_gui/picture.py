@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PyQt6 import sip
@@ -83,5 +83,6 @@ def removed(rainy: np.ndarray, clean: np.ndarray) -> np.ndarray:
 def as_image(samples: np.ndarray) -> QImage:
     """An image over the samples, which have to outlive it."""
     height, width = samples.shape[:2]
-    start = sip.voidptr(samples.ctypes.data)
-    return QImage(start, width, height, samples.strides[0], QImage.Format.Format_RGB32)
+    start: Any = sip.voidptr(samples.ctypes.data)
+    image: QImage = QImage(start, width, height, samples.strides[0], QImage.Format.Format_RGB32)
+    return image

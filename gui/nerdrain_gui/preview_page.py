@@ -31,7 +31,7 @@ from nerdrain_gui.icons import icon
 from nerdrain_gui.network import Network
 from nerdrain_gui.session import Figures, Opened, Session
 from nerdrain_gui.settings import Settings
-from nerdrain_gui.words import time_in_words
+from nerdrain_gui.words import clock_in_words, latency_in_words, time_in_words
 
 SKIP_SECONDS = 5.0
 WIPE_STEP = 0.05
@@ -113,12 +113,14 @@ class PreviewPage(QWidget):
         self._menu = QMenu(self.open_button)
         self._menu.aboutToShow.connect(self._fill_menu)
         self.open_button.setMenu(self._menu)
-        self.views = Segments([
-            ("wipe", self.tr("Wipe")),
-            ("side", self.tr("Side by side")),
-            ("clean", self.tr("After")),
-            ("removed", self.tr("Removed rain")),
-        ])
+        self.views = Segments(
+            [
+                ("wipe", self.tr("Wipe")),
+                ("side", self.tr("Side by side")),
+                ("clean", self.tr("After")),
+                ("removed", self.tr("Removed rain")),
+            ]
+        )
         self.close_button = tool_button("close", self.tr("Close (Ctrl+W)"), size=16)
         row.addWidget(self.title, 1)
         row.addWidget(self.views)
@@ -408,7 +410,7 @@ class PreviewPage(QWidget):
         self._show_paused(True)
 
     def _show_figures(self, figures: Figures) -> None:
-        fps, latency = f"{figures.fps:.1f}", f"{figures.latency_ms:.0f} ms"
+        fps, latency = f"{figures.fps:.1f}", latency_in_words(figures.latency_ms)
         self._figures["fps"].setText(fps)
         self._figures["latency"].setText(latency)
         self._figures["dropped"].setText(str(figures.dropped))
@@ -418,7 +420,8 @@ class PreviewPage(QWidget):
         duration = self._opened.duration if self._opened else None
         if duration:
             self.position.show_position(figures.position / duration)
-            self.time.setText(f"{time_in_words(figures.position)} / {time_in_words(duration)}")
+            now, whole = clock_in_words(figures.position, duration), clock_in_words(duration, duration)
+            self.time.setText(f"{now} / {whole}")
         elif self._opened:
             self.time.setText(time_in_words(figures.position))
 

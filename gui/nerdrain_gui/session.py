@@ -294,7 +294,7 @@ class _Run:
 
     def set_recording(self, path: Path | None) -> None:
         """Add a recording to the sinks, or end it."""
-        self._recording = self._switch(self._recording, path and (lambda sinks: sinks.Recording(path)))
+        self._recording = self._switch(self._recording, None if path is None else lambda sinks: sinks.Recording(path))
         self._session.recording_changed.emit(self._recording is not None)
         if path is not None and self._recording is not None:
             self._session.told.emit(_tr("Recording to {0}").format(path))

@@ -13,6 +13,16 @@ def time_in_words(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def clock_in_words(seconds: float, duration: float) -> str:
+    """A position; with tenths in what is shorter than a minute."""
+    return f"0:{seconds:04.1f}" if duration < 60 else time_in_words(seconds)
+
+
+def latency_in_words(milliseconds: float) -> str:
+    """Milliseconds, or seconds from one on."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
 def bytes_in_words(count: int) -> str:
     """In the unit that fits, as the user's language writes it."""
     return QLocale().formattedDataSize(count, 1, QLocale.DataSizeFormat.DataSizeTraditionalFormat)

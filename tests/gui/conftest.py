@@ -20,6 +20,7 @@ from nerdrain_gui.main_window import MainWindow
 from nerdrain_gui.network import Network
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.theme import Theme
+from PyQt6 import sip
 from PyQt6.QtCore import QCoreApplication, QEvent, QSettings
 from PyQt6.QtTest import QTest
 
@@ -63,7 +64,8 @@ def load(backend):
 def queue(app, load, tmp_path):
     queue = JobQueue(load=load, path=tmp_path / "queue.json")
     yield queue
-    queue.shut_down(5)
+    if not sip.isdeleted(queue):
+        queue.shut_down(5)
 
 
 @pytest.fixture
@@ -71,10 +73,17 @@ def window(app, queue, monkeypatch):
     from nerdrain_gui.session import Session
 
     monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
-    window = MainWindow(Theme(app, "dark"), Settings(), session=Session(load=lambda network: Derainer(backend=FakeBackend())), queue=queue)
+    window = MainWindow(
+        Theme(app, "dark"),
+        Settings(),
+        session=Session(load=lambda network: Derainer(backend=FakeBackend())),
+        queue=queue,
+    )
     window.show()
+    assert QTest.qWaitForWindowActive(window)
     yield window
-    window.close()
+    if window.isVisible():
+        window.close()
     flush()
 
 

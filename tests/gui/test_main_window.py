@@ -1,0 +1,302 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from nerdrain_gui.app import why_no_display
+from nerdrain_gui.job_queue import JobQueue
+from nerdrain_gui.jobs import JobOptions, State
+from nerdrain_gui.main_window import DEVICE, FILES, PREVIEW, MainWindow
+from nerdrain_gui.session import Session
+from nerdrain_gui.settings import Settings
+from nerdrain_gui.theme import Theme, current_colors
+from PyQt6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PyQt6.QtGui import QDropEvent
+from PyQt6.QtTest import QTest
+from PyQt6.QtWidgets import QApplication
+
+from nerdrain_rt.derainer import Derainer
+from tests import clips
+from tests.fakes import FakeBackend
+from tests.gui.conftest import flush, wait_until
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))
+
+
+def drop(window, *paths):
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    window.dropEvent(QDropEvent(QPointF(300, 300), action, mime, button, Qt.KeyboardModifier.NoModifier))
+
+
+def is_playing(window):
+    return window.preview.canvas.picture is not None
+
+
+def test_a_file_dropped_on_the_preview_is_played(window, clip):
+    drop(window, clip)
+    wait_until(lambda: is_playing(window))
+    assert window.preview.title.toolTip() == "rain.mp4"
+    window.preview.close_button.click()
+    assert window.preview.canvas.picture is None
+    assert not window.session.is_open
+
+
+def test_files_and_folders_dropped_on_files_are_queued(window, clip, tmp_path):
+    folder = tmp_path / "trip" / "day 1"
+    folder.mkdir(parents=True)
+    clips.video(folder / "a.mp4", size=(32, 32), frames=2)
+    (tmp_path / "notes.txt").write_text("no video")
+    window.show_page(FILES)
+    drop(window, clip, tmp_path / "trip", tmp_path / "notes.txt")
+    wait_until(lambda: len(window.queue.jobs) == 2)
+    assert [job.name for job in window.queue.jobs] == ["rain.mp4", "a.mp4"]
+    assert window.banner.text == "notes.txt: neither a video nor a picture"
+    window.files.run_button.click()
+    wait_until(lambda: all(job.state == State.DONE for job in window.queue.jobs))
+    assert "2 done" in window.banner.text
+
+
+def test_files_buttons_act_on_the_marked_job(window, clip, tmp_path):
+    other = str(clips.video(tmp_path / "other.mp4", size=(32, 32), frames=2))
+    window.show_page(FILES)
+    window.queue.add([clip, other], JobOptions())
+    files = window.files
+    files.table.selectRow(1)
+    files.up_button.click()
+    assert [job.name for job in window.queue.jobs] == ["other.mp4", "rain.mp4"]
+    assert files.selected == [window.queue.jobs[0]]
+    files.inspector.strength.set_value(0.4)
+    assert [job.options.strength for job in window.queue.jobs] == [0.4, 1.0]
+    files.cancel_button.click()
+    assert window.queue.jobs[0].state == State.CANCELLED
+    QTest.keyClick(files.table, Qt.Key.Key_Delete)
+    assert [job.name for job in window.queue.jobs] == ["rain.mp4"]
+    assert files.clear_button.isEnabled() is False
+
+
+def test_the_report_of_a_done_job_names_the_fate_of_each_stream(window, tmp_path):
+    clips.need("ffmpeg")
+    source = clips.rich_mkv(tmp_path / "rich.mkv")
+    window.show_page(FILES)
+    window.queue.add([str(source)], JobOptions())
+    window.files.run_button.click()
+    wait_until(lambda: window.queue.jobs[0].state.is_over)
+    window.files.table.selectRow(0)
+    flush()
+    words = [child.text() for child in window.files.inspector.findChildren(type(window.preview.time))]
+    assert {"Video", "Sound", "Subtitles", "derained", "kept"} <= set(words)
+
+
+def test_strength_and_work_size_act_on_the_session(window):
+    window.preview.strength.slider.setFocus()
+    QTest.keyClick(window.preview.strength.slider, Qt.Key.Key_PageDown)
+    window.preview.work_scale.findChildren(type(window.theme_button))[2].click()
+    assert window.session.settings == (0.9, 0.5)
+
+
+def test_keys_change_the_view_and_pause(window, clip):
+    window.open(clip)
+    wait_until(lambda: is_playing(window))
+    QTest.keyClick(window.preview, "4")
+    wait_until(lambda: window.preview.canvas.picture.view == "removed")
+    assert window.preview.views.choice == "removed"
+    QTest.keyClick(window.preview, Qt.Key.Key_Space)
+    assert window.session.is_paused
+    QTest.keyClick(window.preview, Qt.Key.Key_Space)
+    assert not window.session.is_paused
+
+
+def test_clicking_the_position_goes_there(window, clip):
+    window.open(clip)
+    shown = []
+    window.session.figures_changed.connect(lambda figures: shown.append(figures.position))
+    wait_until(lambda: shown)
+    window.session.toggle_pause()
+    slider = window.preview.position
+    QTest.mouseClick(slider, Qt.MouseButton.LeftButton, pos=slider.rect().center())
+    wait_until(lambda: shown[-1] == pytest.approx(1.0, abs=0.15))
+
+
+def test_full_screen_shows_the_picture_alone_and_escape_leaves_it(window, clip):
+    window.open(clip)
+    wait_until(lambda: is_playing(window))
+    QTest.mouseDClick(window.preview.canvas, Qt.MouseButton.LeftButton)
+    assert window.isFullScreen()
+    assert not any(part.isVisible() for part in (window.sidebar, window.preview.bar, window.preview.inspector))
+    QTest.keyClick(window.preview, Qt.Key.Key_Escape)
+    assert not window.isFullScreen()
+    assert window.sidebar.isVisible()
+
+
+def test_errors_are_messages_in_the_window(window, tmp_path):
+    window.open(str(tmp_path / "missing.mp4"))
+    wait_until(lambda: window.banner.text)
+    assert "no such file" in window.banner.text
+    assert QApplication.activeModalWidget() is None
+    window.tell_of_fault(ValueError, ValueError("odd"), None)
+    assert window.banner.text == "Unexpected ValueError: odd"
+
+
+def test_theme_button_changes_the_colours_and_is_remembered(window):
+    assert current_colors().window == "#15181d"
+    window.theme_button.click()
+    window.theme_button.click()
+    assert current_colors().window == "#f7f8fa"
+    window.close()
+    assert Settings.read().theme == "light"
+
+
+def test_settings_survive_a_restart(window, clip):
+    window.preview.strength.set_value(0.3)
+    window.preview._set_view("side")
+    window.show_page(DEVICE)
+    window.open(clip)
+    window.show_page(FILES)
+    window.close()
+    settings = Settings.read()
+    assert (settings.strength, settings.view, settings.page, settings.recent) == (0.3, "side", FILES, [clip])
+    assert not settings.geometry.isEmpty()
+
+
+def test_damaged_settings_fall_back_to_the_defaults(app):
+    from PyQt6.QtCore import QSettings
+
+    for name, value in (("strength", "much"), ("page", "x"), ("recent", "one.mp4"), ("is_looping", "false")):
+        QSettings().setValue(name, value)
+    settings = Settings.read()
+    assert (settings.strength, settings.page, settings.recent, settings.is_looping) == (1.0, 0, ["one.mp4"], False)
+
+
+def test_the_device_page_tells_what_doctor_found(window):
+    from nerdrain_rt.doctor import examine
+
+    window.show_page(DEVICE)
+    window.device.show_facts(examine())
+    words = " ".join(child.text() for child in window.device.findChildren(type(window.preview.time)))
+    assert "Rain is removed on" in words
+    assert "H.264" in words
+    assert window.preview.device.findData("cpu") >= 0
+
+
+BENCHED = {
+    "real_time": [
+        {"goal": "1080p at 30 fps", "real_time": False, "fps": 12.34, "backend": "eager", "work_scale": 0.5},
+        {"goal": "480p at 30 fps", "real_time": True, "fps": 61.0, "backend": "eager", "work_scale": 1},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "table"),
+    [
+        (f"print('warming up'); print({json.dumps(BENCHED)!r})", "", ["12.3", "at work size 50 %", "yes"]),
+        ("import sys; sys.exit('error: no weights')", "error: no weights", []),
+        ("print('nonsense')", "The benchmark gave no result.", []),
+    ],
+)
+def test_the_benchmark_ends_in_a_table_or_in_one_line(window, monkeypatch, code, message, table):
+    monkeypatch.setattr("nerdrain_gui.device_page.BENCHMARK", ("-c", code))
+    window.show_page(DEVICE)
+    window.device.benchmark_button.click()
+    assert window.device.benchmark_button.text() == "Stop"
+    wait_until(lambda: window.device.benchmark_button.text() != "Stop", seconds=30)
+    assert window.banner.text == message
+    words = [child.text() for child in window.device.findChildren(type(window.preview.time))]
+    assert set(table) <= set(words)
+
+
+def test_the_benchmark_can_be_stopped(window, monkeypatch):
+    monkeypatch.setattr("nerdrain_gui.device_page.BENCHMARK", ("-c", "import time; time.sleep(60)"))
+    window.device.run_benchmark()
+    QTest.qWait(50)
+    window.device.benchmark_button.click()
+    wait_until(lambda: window.device.benchmark_button.text() != "Stop")
+    assert window.banner.text == ""
+
+
+def test_closing_while_everything_runs_slowly_takes_less_than_two_seconds(app, tmp_path, clip, monkeypatch):
+    monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
+    slow = [FakeBackend(seconds=4), FakeBackend(seconds=4)]
+    session = Session(load=lambda network: Derainer(backend=slow[0]))
+    queue = JobQueue(load=lambda network: Derainer(backend=slow[1]), path=tmp_path / "queue.json")
+    window = MainWindow(Theme(app, "light"), Settings(), session=session, queue=queue)
+    ended = []
+    window.closed.connect(ended.append)
+    window.show()
+    window.open(clip)
+    queue.add([clip], JobOptions())
+    queue.start()
+    wait_until(lambda: slow[0].shapes and slow[1].shapes)
+    started = time.monotonic()
+    window.close()
+    assert time.monotonic() - started < 2
+    assert ended == [False]
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+    flush()
+    wait_until(
+        lambda: not [thread for thread in threading.enumerate() if thread.name in ("preview", "job-rain.mp4")], 30
+    )
+
+
+def test_two_hundred_windows_leave_nothing_behind(app, tmp_path, clip, monkeypatch):
+    monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
+    theme = Theme(app, "dark")
+
+    def open_files():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def open_and_close(number):
+        session = Session(load=lambda network: Derainer(backend=FakeBackend()))
+        queue = JobQueue(load=lambda network: Derainer(backend=FakeBackend()), path=tmp_path / "queue.json")
+        window = MainWindow(theme, Settings(), session=session, queue=queue)
+        window.show()
+        if number % 20 == 0:
+            window.open(clip)
+            wait_until(lambda: is_playing(window))
+        window.show_page(number % 3)
+        window.close()
+        flush()
+
+    open_and_close(0)
+    threads, widgets, files = threading.active_count(), len(QApplication.allWidgets()), open_files()
+    for number in range(200):
+        open_and_close(number)
+    assert threading.active_count() == threads
+    assert len(QApplication.allWidgets()) == widgets
+    assert open_files() <= files + 2
+
+
+def test_without_a_display_the_command_says_so_and_exits_with_1():
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment.pop("QT_QPA_PLATFORM", None)
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    command = [sys.executable, "-m", "nerdrain_gui"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: no display")
+    assert len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY is of X11")
+def test_a_display_that_does_not_answer_is_one_line(monkeypatch):
+    monkeypatch.delenv("QT_QPA_PLATFORM")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":4242")
+    reason = why_no_display()
+    assert reason is not None
+    assert "\n" not in reason
+
+
+def test_preview_is_in_front_when_something_is_opened(window, clip):
+    window.show_page(DEVICE)
+    window.open(clip)
+    assert window.pages.currentIndex() == PREVIEW
