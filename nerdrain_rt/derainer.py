@@ -15,7 +15,7 @@ from nerdrain_rt.backends import Backend, load_backend, precision_name
 from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
-from nerdrain_rt.lanes import Lane, Mark, wait
+from nerdrain_rt.lanes import Lane, Mark, in_one_thread, use_threads, wait
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 from nerdrain_rt.tiling import blend_tiles
 
@@ -62,9 +62,11 @@ class Derainer:
     def __init__(self, settings: DerainSettings | None = None, *, backend: Backend | None = None) -> None:
         """Load what the settings name, or use `backend`; raises WeightsError or BackendError."""
         self.settings = settings = settings or DerainSettings()
-        self.backend = backend or load_backend(
-            load_weights(settings.weights), settings.backend, device=settings.device, precision=settings.precision
-        )
+        self._threads = torch.get_num_threads()
+        with in_one_thread(self._threads):
+            self.backend = backend or load_backend(
+                load_weights(settings.weights), settings.backend, device=settings.device, precision=settings.precision
+            )
         self.warnings: list[str] = []
         self._tile = settings.tile
         self._fitting: set[torch.Size] = set()
@@ -83,7 +85,7 @@ class Derainer:
             if not self.settings.strength:
                 yield frame, None
                 continue
-            with lane.after():
+            with lane.after(), in_one_thread(self._threads):
                 planes = Planes.of(frame.picture, pin_memory=self.backend.device.type == "cuda")
                 planes = planes.to(self.backend.device, non_blocking=True)
                 rainy = [field.rgb() for field in _fields(frame, planes)]
@@ -92,6 +94,7 @@ class Derainer:
     def predict(self, prepared: Iterable[Prepared]) -> Iterator[Predicted]:
         """The second step: the residual of each field."""
         lane = Lane(self.backend.device)
+        use_threads(self._threads)
         for frame, parts in prepared:
             if parts is None:
                 yield frame, None
@@ -111,7 +114,7 @@ class Derainer:
         for frame, parts in predicted:
             if parts is not None:
                 planes, rainy, residuals, mark = parts
-                with lane.after(mark):
+                with lane.after(mark), in_one_thread(self._threads):
                     for field, *change in zip(_fields(frame, planes), rainy, residuals, strict=True):
                         field.add_residual(*change)
                     is_finite = _are_finite(residuals).to("cpu", non_blocking=True)

@@ -1,4 +1,4 @@
-"""CUDA streams that run beside each other: work is queued in a lane, and lanes wait for each other, not the host."""
+"""Work side by side on one device: CUDA streams that wait for each other and not for the host, threads on a CPU."""
 
 from __future__ import annotations
 
@@ -34,3 +34,24 @@ def wait(mark: Mark) -> None:
     """Let the host wait until the work before `mark` is done."""
     if mark is not None:
         mark.synchronize()
+
+
+@contextmanager
+def in_one_thread(count: int) -> Iterator[None]:
+    """Let PyTorch compute in the calling thread alone, and in `count` threads again afterwards.
+
+    Every thread that computes in parallel gets a pool of its own, and as soon as the pools together have more threads
+    than there are cores, OpenMP lets them sleep instead of spin: a network of many small steps then takes up to 1.6
+    times as long. So only the thread that runs the network has one.
+    """
+    use_threads(1)
+    try:
+        yield
+    finally:
+        use_threads(count)
+
+
+def use_threads(count: int) -> None:
+    """Let PyTorch compute in `count` threads where the calling thread asks it to."""
+    torch.get_num_threads()  # Else the thread takes the count that was last set anywhere when it first computes.
+    torch.set_num_threads(count)
