@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -115,6 +115,9 @@ class KeepingSink(Sink):
     def close(self) -> None:
         self.is_closed = True
 
+    def await_frames(self, count: int) -> None:
+        until(lambda: len(self.frames) >= count, f"frame {count}")
+
 
 class Gate:
     """Lets one frame at a time through the network, and tells that one has come."""
@@ -152,10 +155,8 @@ def serving(serve: Callable[[socket.socket, int], None]) -> Iterator[int]:
             except OSError:
                 return
             with connection:
-                try:
+                with suppress(OSError):
                     serve(connection, number)
-                except OSError:
-                    pass
             number += 1
 
     thread = threading.Thread(target=run)

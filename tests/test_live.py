@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -65,7 +66,7 @@ def test_frames_that_come_in_time_all_come_out():
     with source:
         for step in derain_live(source, make_derainer(), [sink]):
             indices.append(step.frame_index)
-            until(lambda: len(sink.frames) >= step.frame_index)
+            sink.await_frames(step.frame_index)
             pace.done.release()
     assert indices == [*range(1, 31), 30]
     assert [round(frame.seconds * 25) for frame in sink.frames] == list(range(30))
@@ -209,7 +210,7 @@ def test_a_sink_that_fails_is_told_of_and_the_others_go_on():
     source = FrameSource(8, gate=pace)
     with source:
         for step in derain_live(source, make_derainer(), [bad, good]):
-            until(lambda: len(good.frames) >= step.frame_index)
+            good.await_frames(step.frame_index)
             pace.done.release()
     disk, other = step.report.sinks
     assert (disk.frames_written, disk.error) == (2, "disk: no space left on device")
@@ -219,7 +220,7 @@ def test_a_sink_that_fails_is_told_of_and_the_others_go_on():
 
 def test_it_is_an_error_when_no_sink_is_left():
     sinks = [KeepingSink("one", fails_at=0), KeepingSink("two", fails_at=1)]
-    with pytest.raises(MediaError, match="no output is left: one: no space .*; two: no space"):
+    with pytest.raises(MediaError, match=r"no output is left: one: no space .*; two: no space"):
         run(FrameSource(10**9), sinks=sinks)
 
 
@@ -294,7 +295,7 @@ def test_the_governor_waits_longer_after_each_step_up_that_was_taken_back():
         step = governor.update(latency, now)
         if step is not None and step.work_scale == 1:
             ups.append(now)
-    gaps = [later - earlier for earlier, later in zip(ups, ups[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(ups)]
     assert gaps[0] < gaps[1] < gaps[2]
 
 
@@ -381,12 +382,12 @@ def test_times_that_go_back_still_grow():
     assert pts == sorted(set(pts))
 
 
-def soak(frames: int) -> list[float]:
+def soak(frames: int, **settings: float) -> list[float]:
     """Resident mebibytes at ten moments of a run at full speed."""
     process, resident, pace = psutil.Process(), [], OneByOne()
     source, sink = FrameSource(10**9, size=(32, 32), gate=pace), IgnoringSink()
     with source:
-        for step in derain_live(source, make_derainer(), [sink], settings=LiveSettings(keep_rainy=True)):
+        for step in derain_live(source, make_derainer(**settings), [sink], settings=LiveSettings(keep_rainy=True)):
             if step.frame_index % (frames // 10) == 0 and step.report is None:
                 resident.append(process.memory_info().rss / 2**20)
             if step.frame_index == frames:
@@ -401,13 +402,14 @@ class IgnoringSink(KeepingSink):
 
 
 def test_memory_is_flat_over_many_frames():
-    resident = soak(3000)
+    resident = soak(1000)
     assert resident[-1] - resident[2] < 8
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_memory_is_flat_over_a_million_frames():
-    resident = soak(1_000_000)
+    resident = soak(1_000_000, strength=0)
     assert resident[-1] - resident[1] < 16
 
 
