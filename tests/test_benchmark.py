@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from nerdrain_rt.benchmark import command, floor
 from nerdrain_rt.benchmark.advice import advise
-from nerdrain_rt.benchmark.command import bench_command, parse_size
+from nerdrain_rt.benchmark.command import bench_command
 from nerdrain_rt.benchmark.floor import Rates, Work
 from nerdrain_rt.benchmark.model import Error, ModelBench, ModelRow, padded
 from nerdrain_rt.benchmark.pictures import first_frame, synthesize
@@ -369,16 +369,6 @@ def test_a_clip_has_as_many_frames_as_the_time_and_the_memory_allow():
     assert frames_for((2160, 3840), fps=100, seconds=5) * 16 * 2160 * 3840 <= 2**32
 
 
-@pytest.mark.parametrize("text", ["1280", "1280x", "x720", "1280X720", "-1x720", "8x8", "99999x720", "12.5x720", ""])
-def test_a_size_that_is_none_is_refused(text):
-    with pytest.raises(UsageError, match="for example 1280x720"):
-        parse_size(text)
-
-
-def test_a_size_is_turned_to_height_and_width():
-    assert parse_size("1280x720") == (720, 1280)
-
-
 @pytest.fixture
 def bench(tiny_weights, small_rates):
     """Run the command on the tiny network with what is given added."""
@@ -444,6 +434,8 @@ def test_the_first_frame_of_an_input_is_measured_on(bench, tmp_path):
     ("options", "message"),
     [
         (["--size", "big"], "'big' is not a size"),
+        (["--size", "8x720"], "8x720: a side is to be of 16 to 16384 pixels"),
+        (["--size", "1280x99999"], "1280x99999: a side is to be of 16 to 16384 pixels"),
         (["--backend", "imagined"], "imagined: no such backend; there are"),
         (["--precision", "fp8"], "fp8: no such precision; there are auto, fp32"),
         (["--plot", "/nowhere/at/all.png"], "there is no folder"),

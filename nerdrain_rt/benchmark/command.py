@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from nerdrain_rt.benchmark.plot import require_matplotlib, save_plot
 from nerdrain_rt.benchmark.report import Report, device_name
 from nerdrain_rt.benchmark.tables import describe, describe_device, print_tables
 from nerdrain_rt.benchmark.timing import Budget
+from nerdrain_rt.command_options import Device, Verbose, WeightsName, parse_size, set_up_logging
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 
@@ -32,8 +31,8 @@ SIZES: dict[str, tuple[Size, ...]] = {
     "cpu": ((270, 480),),
 }
 """(height, width) of the frames measured where none are asked for."""
-LARGEST_SIDE = 16384
-WHAT, NETWORK = "What is measured", "The network"
+SMALLEST_SIDE, LARGEST_SIDE = 16, 16384
+WHAT = "What is measured"
 
 
 def bench_command(
@@ -62,18 +61,17 @@ def bench_command(
     seconds: Annotated[
         float, typer.Option(min=0, help="Begin no further run of each after so long.", rich_help_panel=WHAT)
     ] = 5.0,
-    weights: Annotated[str, typer.Option(help="A name or a file.", rich_help_panel=NETWORK)] = DEFAULT,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)] = "auto",
+    weights: WeightsName = DEFAULT,
+    device: Device = "auto",
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a chart of the speeds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure how fast and how exact every backend is here, and say what runs in real time."""
-    if verbose:
-        logging.basicConfig(level=logging.DEBUG, format="%(message)s", handlers=[console.log_handler()], force=True)
+    set_up_logging(is_verbose=verbose)
     names = _known(backend or list(NAMES), NAMES, "backend")
     precisions = _known(precision or ["auto"], ("auto", *PRECISIONS), "precision")
-    wanted = [parse_size(text) for text in size or ()]
+    wanted = [_parse_size(text) for text in size or ()]
     if plot:
         require_matplotlib()
         if not plot.parent.is_dir():
@@ -105,20 +103,18 @@ def bench_command(
         raise typer.Exit(INTERRUPTED)
 
 
-def parse_size(text: str) -> Size:
-    """(height, width) of "1280x720"; raises UsageError."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    width, height = map(int, match.groups()) if match else (0, 0)
-    if not (16 <= width <= LARGEST_SIDE and 16 <= height <= LARGEST_SIDE):
-        raise UsageError(f"{text!r} is not a size; write WIDTHxHEIGHT in pixels, for example 1280x720")
-    return height, width
-
-
 def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
     for name in given:
         if name not in known:
             raise UsageError(f"{name}: no such {what}; there are {', '.join(known)}")
     return list(dict.fromkeys(given))
+
+
+def _parse_size(text: str) -> Size:
+    size = parse_size(text)
+    if size is None or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise UsageError(f"{text}: a side is to be of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+    return size
 
 
 def _pipeline_rows(bench: ModelBench, report: Report) -> Iterator[PipelineRow]:

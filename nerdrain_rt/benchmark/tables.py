@@ -78,6 +78,7 @@ def _model_table(report: Report) -> Table:
 def _pipeline_table(rows: Sequence[PipelineRow]) -> Table:
     title = "From file to file, milliseconds per frame; each stage alone, then the whole"
     table = _table(title, ("size", "backend"), (*STAGES, "whole", "fps", "ratio"))
+    table.padding = (0, 1, 0, 0)
     for row in rows:
         if taken := row.seconds:
             times = [f"{1000 * getattr(taken, name) / taken.frames:.1f}" for name in (*STAGES, "pipeline")]
