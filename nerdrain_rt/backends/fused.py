@@ -1,0 +1,110 @@
+"""The network as Triton kernels made for it, on NVIDIA GPUs from compute capability 8.0; one CUDA graph per size."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nerdrain_rt.errors import BackendError
+from nerdrain_rt.model.net import NerdRain
+
+if TYPE_CHECKING:
+    from nerdrain_rt.model.weights import Weights
+
+logger = logging.getLogger(__name__)
+
+LOWEST_CAPABILITY = (8, 0)
+GRAPHS = 3
+"""Sizes kept ready at once: a video's, its last tile's, and one to change to."""
+
+
+class Graph(NamedTuple):
+    """A recorded forward pass and the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    rainy: Tensor
+    residual: Tensor
+
+
+class FusedBackend:
+    """Fused kernels in float16 or bfloat16; for one stream at a time.
+
+    The first call of a size compiles and tunes (seconds to minutes, once per machine) and records; the next replay.
+    """
+
+    name = "fused"
+    multiple_of = NerdRain.multiple_of
+
+    def __init__(self, net: NerdRain, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        from nerdrain_rt.backends.kernels.network import FusedNet
+
+        self.device = device
+        self.dtype = dtype or torch.float16
+        if self.dtype not in (torch.float16, torch.bfloat16):
+            raise BackendError(f"fused: no kernels for {self.dtype}; use fp16 or bf16")
+        self._width = net.config.width
+        self._net = FusedNet(net.to(device).float(), self.dtype)
+        self._graphs: OrderedDict[torch.Size, Graph] = OrderedDict()
+
+    @torch.inference_mode()
+    def __call__(self, rainy: Tensor) -> Tensor:
+        """B 3 H W in [0, 1] to the residual, float32."""
+        if self.device.type != "cuda":  # Triton's interpreter
+            return self._net(rainy.float())
+        with torch.cuda.device(self.device):
+            graph = self._graphs.get(rainy.shape)
+            if graph is None:
+                graph = self._record(rainy)
+            self._graphs[rainy.shape] = graph
+            self._graphs.move_to_end(rainy.shape)
+            graph.rainy.copy_(rainy)
+            graph.graph.replay()
+            return graph.residual.clone()
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Counted: three skips and latents live beside a block's input and output and a convolution's result."""
+        height, width = size
+        return 12 * height * width * self._width * self.dtype.itemsize
+
+    def _record(self, rainy: Tensor) -> Graph:
+        """Run once to compile and tune, then record the same work as a graph."""
+        while len(self._graphs) >= GRAPHS:
+            self._graphs.popitem(last=False)
+        static = rainy.float().contiguous().clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._net(static)
+        stream.synchronize()
+        torch.cuda.empty_cache()  # the recording allocates anew, in memory of its own
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            residual = self._net(static)
+        logger.debug("recorded a graph for %s", tuple(rainy.shape))
+        return Graph(graph, static, residual)
+
+
+def why_missing(device: torch.device) -> str | None:
+    """Why the kernels cannot run on a device here; None where they can."""
+    if device.type != "cuda":
+        return f"its kernels need an NVIDIA GPU, not {device.type}"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed; pip install triton"
+    if torch.version.cuda is None or not torch.cuda.is_available():
+        return "no NVIDIA GPU or driver that PyTorch can use"
+    capability = torch.cuda.get_device_capability(device)
+    if capability < LOWEST_CAPABILITY:
+        return f"the GPU has compute capability {capability[0]}.{capability[1]}; the kernels need 8.0"
+    return None
+
+
+def load(weights: Weights, device: torch.device, dtype: torch.dtype | None = None) -> FusedBackend:
+    """The network of `weights` ready on a device. Raises BackendError where the kernels cannot run there."""
+    if reason := why_missing(device):
+        raise BackendError(f"fused: {reason}")
+    return FusedBackend(weights.build(), device, dtype)
