@@ -135,7 +135,7 @@ def why_no_display() -> str | None:
         return None
     if sys.platform.startswith(("linux", "freebsd")) and not any(map(os.environ.get, DISPLAYS)):
         return "no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use 'nerdrain live' or 'nerdrain video' here"
-    probe = subprocess.run(
+    probe = subprocess.run(  # noqa: S603 - nothing in it comes from outside
         [sys.executable, "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if probe.returncode == 0:

@@ -225,7 +225,7 @@ def test_the_benchmark_can_be_stopped(window, monkeypatch):
 
 def test_closing_while_everything_runs_slowly_takes_less_than_two_seconds(app, tmp_path, clip, monkeypatch):
     monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
-    slow = [FakeBackend(seconds=4), FakeBackend(seconds=4)]
+    slow = [FakeBackend(seconds=2.5), FakeBackend(seconds=2.5)]
     session = Session(load=lambda network: Derainer(backend=slow[0]))
     queue = JobQueue(load=lambda network: Derainer(backend=slow[1]), path=tmp_path / "queue.json")
     window = MainWindow(Theme(app, "light"), Settings(), session=session, queue=queue)

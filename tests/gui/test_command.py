@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from nerdrain_gui import app as application
+from nerdrain_gui.findings import backend_in_words, benchmark_rows, findings, verdict
+
+from nerdrain_rt import gui_command
+from nerdrain_rt.doctor import examine
+from nerdrain_rt.errors import UsageError
+
+
+def test_the_command_names_the_extra_where_the_window_is_not_installed(monkeypatch):
+    monkeypatch.setattr(gui_command, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r'pip install "nerdrain-rt\[gui\]"'):
+        gui_command.gui_command()
+
+
+def test_the_command_opens_what_it_is_given(monkeypatch):
+    import typer
+
+    given = []
+    monkeypatch.setattr(application, "main", lambda arguments: given.append(arguments) or 0)
+    monkeypatch.setattr(gui_command, "find_spec", lambda name: True)
+    for source in (None, "rain.mp4"):
+        with pytest.raises(typer.Exit):
+            gui_command.gui_command(source)
+    assert given == [[], ["rain.mp4"]]
+
+
+def test_a_file_named_by_its_url_is_a_path():
+    assert application._source("file:///media/card/a%20b.mp4") == "/media/card/a b.mp4"
+    assert application._source("rtsp://camera/1") == "rtsp://camera/1"
+
+
+def test_importing_the_window_loads_no_network():
+    import subprocess
+    import sys
+
+    code = (
+        f"import sys; sys.path[:0] = {json.dumps(sys.path)}; import nerdrain_gui.app; "
+        "print([name for name in ('torch', 'av', 'nerdrain_rt', 'cv2') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_findings_say_everything_that_doctor_knows_in_words():
+    facts = examine()
+    said = {finding.title: finding for finding in findings(facts)}
+    assert len(said["Processors"].lines) == len(facts["devices"])
+    assert {line.text for line in said["Methods"].lines} == {backend_in_words(name) for name in facts["backends"]}
+    for finding in said.values():
+        assert finding.lines
+        assert all("None" not in line.text + line.detail or line.text == "None found" for line in finding.lines)
+
+
+def test_the_verdict_names_the_graphics_card_where_there_is_one():
+    gpu = {"available": True, "name": "NVIDIA RTX 4090"}
+    title, _ = verdict({"devices": {"cpu": {"available": True}, "cuda:0": gpu}})
+    assert title == "Rain is removed on NVIDIA RTX 4090"
+    title, text = verdict({"devices": {"cpu": {"available": True, "name": "Ryzen", "cores": 8}}})
+    assert title == "Rain is removed on the processor"
+    assert "Ryzen with 8 cores" in text
+
+
+@pytest.mark.parametrize("result", [None, [], {}, {"real_time": []}, "text", 3])
+def test_a_benchmark_without_answers_is_an_empty_table(result):
+    assert benchmark_rows(result) == []
