@@ -84,12 +84,16 @@ class OpenVinoBackend:
         self._net = net
         self._core = openvino.Core()
         self._runs_on = runs_on
-        self.dtype = self._find_dtype(dtype)
+        device_name, capabilities = self._describe_device()
+        self.dtype = dtype or self._best_dtype(capabilities)
+        capability = {torch.bfloat16: "BF16", torch.float16: "FP16"}.get(self.dtype)
+        if capability is not None and capability not in capabilities:
+            raise BackendError(f"openvino: {device_name} does not compute in {capability}; use --precision fp32")
         self._properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": PRECISIONS[self.dtype]}
         if runs_on == "CPU":
             # Not pinned: decoding and encoding run beside it, and the system is to move them around.
             self._properties |= {"INFERENCE_NUM_THREADS": str(_thread_count()), "ENABLE_CPU_PINNING": "NO"}
-        self._cache = sha256 and _Cache(f"{sha256} {openvino.get_version()} {self._device_name()} {self.dtype}")
+        self._cache = sha256 and _Cache(f"{sha256} {openvino.get_version()} {device_name} {self.dtype}")
         self._compiled: OrderedDict[Shape, openvino.CompiledModel] = OrderedDict()
         self._unkept: set[Shape] = set()
 
@@ -115,46 +119,37 @@ class OpenVinoBackend:
         height, width = size
         return 13 * height * width * self._net.config.width * self.dtype.itemsize
 
-    def _find_dtype(self, dtype: torch.dtype | None) -> torch.dtype:
-        """The precision asked for, or the fastest that the device computes in itself."""
+    def _describe_device(self) -> tuple[str, list[str]]:
+        """Its full name, and what it computes in."""
         try:
-            known = self._core.get_property(self._runs_on, "OPTIMIZATION_CAPABILITIES")
+            full_name = self._core.get_property(self._runs_on, "FULL_DEVICE_NAME")
+            return full_name.strip(), self._core.get_property(self._runs_on, "OPTIMIZATION_CAPABILITIES")
         except RuntimeError:
             there_are = ", ".join(self._core.available_devices)
             raise BackendError(f"openvino: no device {self._runs_on} that it can use; there are {there_are}") from None
-        if dtype is None:
-            if self._runs_on != "CPU":
-                return torch.float16 if "FP16" in known else torch.float32
-            return torch.bfloat16 if "BF16" in known and has_native_bfloat16() else torch.float32
-        capability = {torch.bfloat16: "BF16", torch.float16: "FP16"}.get(dtype)
-        if capability is not None and capability not in known:
-            raise BackendError(
-                f"openvino: {self._device_name()} does not compute in {capability}; use --precision fp32"
-            )
-        return dtype
 
-    def _device_name(self) -> str:
-        return str(self._core.get_property(self._runs_on, "FULL_DEVICE_NAME")).strip()
+    def _best_dtype(self, capabilities: list[str]) -> torch.dtype:
+        """The fastest precision that the device has in hardware."""
+        if self._runs_on != "CPU":
+            return torch.float16 if "FP16" in capabilities else torch.float32
+        # OpenVINO lists BF16 also where the processor only imitates it.
+        return torch.bfloat16 if "BF16" in capabilities and has_native_bfloat16() else torch.float32
 
     def _network(self, shape: Shape) -> openvino.CompiledModel:
         """The network compiled for a shape: in memory, on disk, or new."""
-        network = self._compiled.get(shape)
-        if network is None:
-            for other in self._compiled.values():
-                other.release_memory()
-            network = self._compiled[shape] = self._read(shape) or self._compile(shape)
+        last = next(reversed(self._compiled), shape)
+        if last != shape:
+            self._compiled[last].release_memory()
+        if shape not in self._compiled:
+            self._compiled[shape] = self._read(shape) or self._compile(shape)
             if len(self._compiled) > SIZES_IN_MEMORY:
                 oldest, _ = self._compiled.popitem(last=False)
                 self._unkept.discard(oldest)
-        elif next(reversed(self._compiled)) != shape:
-            for other in self._compiled.values():
-                other.release_memory()
         elif shape in self._unkept:
             self._unkept.discard(shape)
-            if self._cache:
-                self._cache.write(shape, network.export_model().getvalue())
+            self._keep(shape)
         self._compiled.move_to_end(shape)
-        return network
+        return self._compiled[shape]
 
     def _read(self, shape: Shape) -> openvino.CompiledModel | None:
         blob = self._cache.read(shape) if self._cache else None
@@ -165,6 +160,15 @@ class OpenVinoBackend:
         except RuntimeError as error:
             _log.warning("openvino: what was compiled before cannot be used, compiling again: %s", _last_line(error))
             return None
+
+    def _keep(self, shape: Shape) -> None:
+        if self._cache:
+            try:
+                blob = self._compiled[shape].export_model().getvalue()
+            except RuntimeError as error:
+                _log.info("openvino: what was compiled cannot be kept: %s", _last_line(error))
+            else:
+                self._cache.write(shape, blob)
 
     def _compile(self, shape: Shape) -> openvino.CompiledModel:
         from nerdrain_rt.backends.openvino_graph import build_graph
