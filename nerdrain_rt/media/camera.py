@@ -76,7 +76,7 @@ def parse_modes(listing: str) -> Iterator[str]:
         if found := re.search(r"(?:Raw|Compressed)\s*:\s*(\S+)\s*:[^:]*:\s*(.+)", line):
             yield f"{found[1]} {found[2].strip()}"
         elif found := re.search(r"(?:vcodec|pixel_format)=(\S+).*max s=(\d+x\d+) fps=([\d.]+)", line):
-            yield f"{found[1]} {found[2]} up to {float(found[3]):g}/s"
+            yield f"{found[1]} {found[2]} up to {float(found[3]):.4g}/s"
 
 
 def open_camera(name: str, settings: LiveSourceSettings) -> LiveSource:

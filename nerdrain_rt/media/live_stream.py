@@ -285,7 +285,6 @@ def open_url(url: str, settings: LiveSourceSettings) -> LiveStream:
     """The stream at a URL."""
     scheme = url.partition("://")[0].lower()
     options = {
-        "fflags": "nobuffer",
         "probesize": "1000000",
         "analyzeduration": str(MICROSECONDS),
         "max_delay": str(MICROSECONDS // 10),
@@ -325,4 +324,4 @@ def _reason(error: BaseException, timeout_seconds: float) -> str:
         return f"no data within {timeout_seconds:g} s"
     if isinstance(error, av.ProtocolNotFoundError):
         return "this build of FFmpeg does not know the protocol"
-    return explain(error)
+    return "it ended without a picture" if isinstance(error, av.EOFError) else explain(error)
