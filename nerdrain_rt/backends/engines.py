@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -164,7 +165,7 @@ class Engines:
         threading.Thread(target=self._build, args=(spec, future), name="engine-build", daemon=True).start()
 
     def _build(self, spec: EngineSpec, future: Future[bytes]) -> None:
-        report = _Progress(f"tensorrt: engine for {spec.size_words}", partial(setattr, self, "status"))
+        report = LoggedProgress(f"tensorrt: engine for {spec.size_words}", show=partial(setattr, self, "status"))
         build = partial(self._toolkit.build, self._weights, spec, self._device, report, self._is_closed)
         try:
             with self._one_build:
@@ -186,20 +187,25 @@ class Engines:
         return self._specs[size]
 
 
-class _Progress:
-    """Shows how far a build is, and logs it now and then."""
+class LoggedProgress:
+    """Shows how far a build is, and tells it now and then."""
 
-    def __init__(self, what: str, show: Callable[[str], None]) -> None:
+    def __init__(
+        self, what: str, *, tell: Callable[[str], None] = _log.info, show: Callable[[str], None] | None = None
+    ) -> None:
         self._what = what
+        self._tell = tell
         self._show = show
-        self._logged = 0.0
+        self._told = -math.inf
 
     def __call__(self, stage: str, done: float) -> None:
+        """As `Report` says."""
         words = f"{self._what}: {stage}, {done:.0%}" if done else f"{self._what}: {stage}"
-        self._show(words)
-        if time.monotonic() - self._logged >= REPORT_SECONDS:
-            self._logged = time.monotonic()
-            _log.info("%s", words)
+        if self._show is not None:
+            self._show(words)
+        if time.monotonic() - self._told >= REPORT_SECONDS:
+            self._told = time.monotonic()
+            self._tell(words)
 
 
 def is_within(size: Size, profile: Profile) -> bool:
