@@ -48,7 +48,7 @@ from nerdrain_gui.theme import CHOICES, Choice, Theme
 _log = logging.getLogger(__name__)
 SIDEBAR = 84
 FOOTER = 58
-PATIENCE_SECONDS = 1.5
+PATIENCE_SECONDS = 1.0
 """How long closing waits for threads; one inside a slow network takes longer and is left behind."""
 THEME_ICONS = {"system": "system", "light": "sun", "dark": "moon"}
 PREVIEW, FILES, DEVICE = range(3)

@@ -80,6 +80,7 @@ class PreviewPage(QWidget):
 
     def open(self, name: str) -> None:
         """Play a source and remember it."""
+        name = str(Path(name).absolute()) if Path(name).is_file() else name
         self._settings.remember(name)
         self.title.show_text(Path(name).name or name)
         self._stack.setCurrentIndex(1)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nerdrain_gui.picture import Picture, Wanted, make_picture
@@ -26,6 +26,8 @@ class Pair:
     rainy: Frame
     clean: Frame
     rotation: int = 0
+    is_derained: bool = True
+    """False while the network has not come so far: the frame is shown as it is."""
 
 
 class Screen:
@@ -89,6 +91,8 @@ class Screen:
                 pair, wanted, self._is_due = self._pair, self._wanted, False
             if pair is None:
                 continue
+            if not pair.is_derained:
+                wanted = replace(wanted, view="clean")
             started = time.monotonic()
             try:
                 picture = make_picture(pair.rainy.picture, pair.clean.picture, wanted, pair.rotation)

@@ -7,8 +7,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -341,6 +342,7 @@ class _Run:
 
     def _play(self) -> None:
         session = self._session
+        self._show_first_frame()
         self._tell("status_changed", _tr("Loading the network…"))
         network = session._network
         derainer = session._load(network)
@@ -355,6 +357,20 @@ class _Run:
             if self._other is None:
                 return
             (network, derainer), self._other = self._other, None
+
+    def _show_first_frame(self) -> None:
+        """Show a file's first frame as it is; a slow network takes seconds for its first."""
+        import av
+
+        from nerdrain_rt.frame import Frame
+
+        if not Path(self._name).is_file():
+            return
+        with suppress(av.FFmpegError, OSError, StopIteration, IndexError), av.open(self._name) as container:
+            picture = next(container.decode(container.streams.video[0]))
+            frame = Frame(picture, picture.pts or 0, picture.time_base or Fraction(1))
+            if not self._is_stopping:
+                self._session._screen.show(Pair(frame, frame, picture.rotation, is_derained=False))
 
     def _play_with(self, derainer: Derainer, position: float) -> float:
         """Play until the end or until another network is there; the position of the last frame."""

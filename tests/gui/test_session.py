@@ -73,6 +73,15 @@ def test_a_file_is_played_before_and_after(session, clip):
     assert not session.heard.errors
 
 
+def test_the_first_frame_is_shown_before_the_network_is_there(session, clip, backend):
+    backend.seconds = 1.0
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures)
+    assert session.heard.picture.view == "clean"
+    assert not session.heard.figures
+    wait_until(lambda: session.heard.picture.view == "wipe")
+
+
 def test_strength_and_work_scale_act_while_it_plays(session, clip, backend):
     session.open(clip)
     wait_until(lambda: session.heard.pictures > 1)
