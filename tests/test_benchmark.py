@@ -228,10 +228,20 @@ def test_every_backend_and_precision_at_every_size_is_a_row(tiny_weights):
     assert all(0 < row.error.max_abs < 0.1 for row in rows if row.precision == "bf16")
 
 
-def test_a_backend_that_cannot_load_is_one_row_with_its_reason(tiny_weights):
-    rows = list(bench_of(tiny_weights, (32, 32), (32, 48)).rows(["imagined"], ["auto"], with_published=False))
-    assert [(row.backend, row.size, row.timing) for row in rows] == [("imagined", None, None)]
-    assert rows[0].reason.startswith("imagined: no such backend")
+def test_a_backend_of_other_devices_is_one_row_with_its_reason(tiny_weights):
+    bench = bench_of(tiny_weights, (32, 32), (32, 48))
+    rows = list(bench.rows(["tensorrt"], ["fp32", "fp16"], with_published=False))
+    assert [(row.backend, row.size, row.precision, row.timing) for row in rows] == [("tensorrt", None, None, None)]
+    assert "NVIDIA" in rows[0].reason
+
+
+def test_a_backend_that_does_not_load_is_a_row_with_its_reason(tiny_weights, monkeypatch):
+    def refuse(*_, **__):
+        raise BackendError("eager: the library is too old")
+
+    monkeypatch.setattr("nerdrain_rt.benchmark.model.load_backend", refuse)
+    rows = list(bench_of(tiny_weights, (32, 32), (32, 48)).rows(["eager"], ["fp32"], with_published=False))
+    assert rows == [ModelRow("eager", None, "fp32", reason="the library is too old")]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +259,7 @@ def test_a_backend_that_fails_at_a_size_is_a_row_with_its_reason(tiny_weights, m
         return torch.zeros_like(rainy)
 
     monkeypatch.setattr("nerdrain_rt.benchmark.model.load_backend", lambda *_, **__: FakeBackend(run))
-    rows = list(bench_of(tiny_weights, (32, 48), (32, 32)).rows(["fake"], ["auto"], with_published=False))
+    rows = list(bench_of(tiny_weights, (32, 48), (32, 32)).rows(["eager"], ["auto"], with_published=False))
     assert [row.reason for row in rows] == [reason, None]
     assert rows[1].error.max_abs > 0
 

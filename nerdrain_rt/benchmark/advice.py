@@ -82,7 +82,7 @@ def advise(rows: Iterable[ModelRow]) -> list[Advice]:
         row, at, fps = max((entry for entry in measured if entry[1] == nearest), key=lambda entry: entry[2])
         expected = fps * math.prod(at) / pixels
         scale = _work_scale(MARGIN * expected / rate)
-        answers.append(Advice(goal, expected, row.backend, row.precision, at, scale))
+        answers.append(Advice(goal, expected, row.backend, row.precision or "auto", at, scale))
     return answers
 
 

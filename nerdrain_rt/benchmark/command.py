@@ -21,7 +21,7 @@ from nerdrain_rt.benchmark.report import Report, device_name
 from nerdrain_rt.benchmark.tables import describe, describe_device, print_tables
 from nerdrain_rt.benchmark.timing import Budget
 from nerdrain_rt.command_options import Device, Verbose, WeightsName, parse_size, set_up_logging
-from nerdrain_rt.errors import UsageError
+from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 
 INTERRUPTED = 130
@@ -108,6 +108,30 @@ def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
         if name not in known:
             raise UsageError(f"{name}: no such {what}; there are {', '.join(known)}")
     return list(dict.fromkeys(given))
+
+
+def _parse_size(text: str) -> Size:
+    size = parse_size(text)
+    if size is None or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise UsageError(f"{text}: a side is to be of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+    return size
+
+
+def _pipeline_rows(bench: ModelBench, report: Report) -> Iterator[PipelineRow]:
+    """The pipeline at each size, with the backend that was fastest there."""
+    for size in bench.sizes:
+        fastest = report.fastest(size)
+        if fastest is None or not fastest.fps:
+            continue
+        name, precision = fastest.backend, fastest.precision or "auto"
+        release_memory()
+        try:
+            backend = load_backend(bench.weights, name, device=str(bench.device), precision=precision)
+        except BackendError as error:
+            yield PipelineRow(name, size, precision, reason=str(error))
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            yield measure_pipeline(backend, size, Path(folder), fps=fastest.fps, seconds=bench.budget.seconds)
 
 
 def _parse_size(text: str) -> Size:

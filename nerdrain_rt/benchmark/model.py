@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nerdrain_rt.backends import Backend, load_backend, precision_name
+from nerdrain_rt.backends import Backend, load_backend, precision_name, why_backend_is_missing
 from nerdrain_rt.backends.choice import release_memory
 from nerdrain_rt.backends.eager import EagerBackend
 from nerdrain_rt.benchmark.floor import Rates, Work
@@ -52,8 +52,8 @@ class ModelRow:
 
     backend: str
     size: Size | None
-    """None where it did not even load."""
-    precision: str
+    """None where it did not even load; nor has it a precision where it cannot run on this device at all."""
+    precision: str | None
     timing: Timing | None = None
     load_seconds: float | None = None
     first_seconds: float | None = None
@@ -118,6 +118,9 @@ class ModelBench:
             yield from self._published_rows(plain, references, work)
         del plain
         for name in backends:
+            if reason := why_backend_is_missing(name, self.device):
+                yield ModelRow(name, None, None, reason=reason)
+                continue
             for precision in precisions:
                 yield from self._rows_of(name, precision, references, work)
 
@@ -138,7 +141,7 @@ class ModelBench:
             backend = load_backend(self.weights, name, device=str(self.device), precision=precision)
         except Exception as error:
             _log.info("%s: did not load", name, exc_info=True)
-            yield ModelRow(name, None, precision, reason=_first_line(error))
+            yield ModelRow(name, None, precision, reason=_first_line(error).removeprefix(f"{name}: "))
             return
         load_seconds = time.perf_counter() - started
         for size in self.sizes:

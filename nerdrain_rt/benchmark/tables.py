@@ -47,8 +47,8 @@ def print_tables(report: Report) -> None:
 
 
 def _subject(row: ModelRow) -> str:
-    size = f" at {size_name(row.size)}" if row.size else ""
-    return f"{row.backend} {row.precision}{size}"
+    size = f"at {size_name(row.size)}" if row.size else None
+    return " ".join(filter(None, (row.backend, row.precision, size)))
 
 
 def _model_table(report: Report) -> Table:
