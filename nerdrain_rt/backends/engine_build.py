@@ -65,7 +65,7 @@ def build_plan(net: NerdRain, spec: EngineSpec, report: Report, *, gpu: int = 0)
     config = interpreter._populate_trt_builder_config()
     config.progress_monitor = _progress_monitor(trt, report)
     if spec.versions.flavour == "tensorrt-rtx":
-        _aim(trt, config, spec)
+        aim(trt, config, spec)
     plan = interpreter.builder.build_serialized_network(interpreter.ctx.net, config)
     if plan is None:
         raise BackendError("TensorRT gave no engine; its log says why")
@@ -90,7 +90,7 @@ def _input(spec: EngineSpec) -> Any:
     return Input(shape=usual, dtype=torch.float32)
 
 
-def _aim(trt: Any, config: Any, spec: EngineSpec) -> None:
+def aim(trt: Any, config: Any, spec: EngineSpec) -> None:
     """Build for the spec's compute capability; for a GPU that TensorRT-RTX does not name, for all that it does."""
     known = [name for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
     name = f"SM{spec.target.capability.replace('.', '')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ class Engine:
             self._runtime = trt.Runtime(self._log)
             self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise self._error(f"the engine does not load here: {explain(trt, self._runtime, plan) or self._log.last}")
+            said = self._log.take()
+            raise self._error(f"the engine does not load here: {explain(trt, self._runtime, plan) or said}")
         self._config = self._make_config()
-        self._lanes: dict[tuple[int, Size], _Lane] = {}
+        self.lanes: dict[tuple[int, Size], Lane] = {}
+        """By the handle of the stream, and the size."""
 
     @torch.inference_mode()
     def __call__(self, rainy: Tensor) -> Tensor:
@@ -48,9 +51,9 @@ class Engine:
         with torch.cuda.device(self.device):
             size = (rainy.shape[-2], rainy.shape[-1])
             key = torch.cuda.current_stream().cuda_stream, size
-            lane = self._lanes.get(key)
+            lane = self.lanes.get(key)
             if lane is None:
-                self._lanes[key] = lane = _Lane(self._make_context(), size, self.device)
+                self.lanes[key] = lane = Lane(self._make_context(), size, self.device)
                 self._keep_jit()
             return lane(rainy)
 
@@ -74,7 +77,7 @@ class Engine:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._engine.create_execution_context(strategy if self._config is None else self._config)
         if context is None:
-            raise self._error(f"no context for the engine: {self._log.last}")
+            raise self._error(f"no context for the engine: {self._log.take()}")
         return context
 
     def _keep_jit(self) -> None:
@@ -86,11 +89,11 @@ class Engine:
             _log.debug("%s: kernels are not kept: %s", self._jit_path, error)
 
     def _error(self, reason: str) -> Exception:
-        is_memory = "memory" in reason.lower()
+        is_memory = re.search(r"out ?of ?memory|insufficient.*memory", reason, re.IGNORECASE)
         return (torch.OutOfMemoryError if is_memory else BackendError)(f"tensorrt: {reason}")
 
 
-class _Lane:
+class Lane:
     """One size on one stream: a context with memory from PyTorch's allocator, fixed buffers, a graph if it can be."""
 
     def __init__(self, context: Any, size: Size, device: torch.device) -> None:
@@ -113,12 +116,18 @@ class _Lane:
         self._graph = self._capture()
 
     def __call__(self, rainy: Tensor) -> Tensor:
+        """1 3 H W to the residual, on the current stream."""
         self._rainy.copy_(rainy)
         if self._graph is None:
             self._run_aside()
         else:
             self._graph.replay()
         return self._residual.clone()
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether runs are replays of a CUDA graph."""
+        return self._graph is not None
 
     def _run_aside(self) -> None:
         """Not on the caller's stream: on the default one TensorRT would wait for the whole device."""
@@ -168,17 +177,21 @@ def explain(trt: Any, runtime: Any, plan: bytes) -> str | None:
 
 
 def make_logger(trt: Any) -> Any:
-    """TensorRT's log as ours; its last error explains a call that only returns nothing."""
+    """TensorRT's log as ours; its errors explain a call that only returns nothing."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
-        last = "TensorRT does not say why"
-
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
+            self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.last = message.strip().partition("\n")[0]
+                self.errors.append(message.strip().partition("\n")[0])
             _log.debug("TensorRT: %s", message)
+
+        def take(self) -> str:
+            """What went wrong since it was last asked, in one line."""
+            errors, self.errors = self.errors, []
+            return "; ".join(errors) or "TensorRT does not say why"
 
     return Logger()
