@@ -42,6 +42,9 @@ class ManualClock(Clock):
         return self.time
 
     def wait(self, changed: threading.Condition, seconds: float | None) -> None:
+        if seconds is not None and seconds < 1e-6:
+            self.time += seconds  # what sums of fractions of a second leave over
+            return
         self.waiting_until = self.time + (1e9 if seconds is None else seconds)
         changed.wait(0.002)
 
@@ -154,9 +157,8 @@ def serving(serve: Callable[[socket.socket, int], None]) -> Iterator[int]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
-                with suppress(OSError):
-                    serve(connection, number)
+            with connection, suppress(OSError):
+                serve(connection, number)
             number += 1
 
     thread = threading.Thread(target=run)

@@ -73,7 +73,7 @@ def camera_modes(address: str) -> list[str]:
 def parse_modes(listing: str) -> Iterator[str]:
     """Modes from what FFmpeg prints of a v4l2 or DirectShow device."""
     for line in listing.splitlines():
-        if found := re.search(r"(?:Raw|Compressed)\s*:\s*(\S+)\s*:[^:]*:\s*(.+)", line):
+        if found := re.search(r"(?:Raw|Compressed)\s*:\s*(\S+) :.* : (.+)", line):
             yield f"{found[1]} {found[2].strip()}"
         elif found := re.search(r"(?:vcodec|pixel_format)=(\S+).*max s=(\d+x\d+) fps=([\d.]+)", line):
             yield f"{found[1]} {found[2]} up to {float(found[3]):.4g}/s"

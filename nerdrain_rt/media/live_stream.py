@@ -287,6 +287,7 @@ def open_url(url: str, settings: LiveSourceSettings) -> LiveStream:
     options = {
         "probesize": "1000000",
         "analyzeduration": str(MICROSECONDS),
+        "fpsprobesize": "2",
         "max_delay": str(MICROSECONDS // 10),
     }
     if scheme in ("rtsp", "rtsps"):

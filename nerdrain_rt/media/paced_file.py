@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
+_log = logging.getLogger(__name__)
+
+DEFAULT_RATE = 25
 LARGEST_DELAY_SECONDS = 0.5
 """A player that is later than this does not rush to catch up: it goes on from where it is."""
-SEEK_BACK_SECONDS = (0.0, 0.1, 1.0, 10.0)
-"""How far before the wanted time to look, in turn, where the file ends earlier than it says."""
+SEEK_BACK_SECONDS = (1.0, 10.0)
+"""How far before the last frame to look, in turn, where the file ends earlier than it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class PacedFile(LiveSource):
     def play(self) -> None:
         """Go on, or begin again at the end."""
         with self._changed:
-            if self._is_at_end and self._sought is None:
+            if self._is_at_end and self._sought is None and self.settings.hold_at_end:
                 self._sought = 0.0
             self._is_paused = False
             self._changed.notify_all()
@@ -142,18 +146,25 @@ class PacedFile(LiveSource):
 
     def _open_at(self, start: float) -> None:
         self._close()
-        for back in SEEK_BACK_SECONDS:
-            reader = VideoReader(self.name, start=max(0.0, start - back) or None)
-            try:
-                self._reader = reader.__enter__()
-                break
-            except MediaError:
-                if start <= back or back == SEEK_BACK_SECONDS[-1]:
-                    raise
+        self._reader = self._reader_from(start)
         if self.settings.has_sound:
             self._sound_track = _SoundTrack(self.name, start)
             self.sound = self._sound_track.format
         self.is_connected = True
+
+    def _reader_from(self, start: float) -> VideoReader:
+        """An open reader; behind the end, at the last frame or somewhat before."""
+        if not start:
+            return VideoReader(self.name).__enter__()
+        begin = 1.5 * float(1 / (self.info.frame_rate or DEFAULT_RATE))
+        end = self.info.duration_seconds
+        for back in (0.0, begin, *SEEK_BACK_SECONDS):
+            wanted = (start if end is None else min(start, end)) - back
+            try:
+                return VideoReader(self.name, start=max(0.0, wanted) or None).__enter__()
+            except MediaError:
+                _log.debug("%s: nothing at %g s", self.name, wanted)
+        return VideoReader(self.name).__enter__()
 
     def _play(self) -> Iterator[LiveFrame]:
         """The frames from here to the end of the file, or until it is sought or stopped."""
@@ -175,7 +186,7 @@ class PacedFile(LiveSource):
     def _seconds_shown(self, frame: Frame) -> float:
         if frame.picture.duration:
             return float(frame.picture.duration * frame.time_base)
-        return float(1 / self.info.frame_rate) if self.info.frame_rate else 0.04
+        return float(1 / (self.info.frame_rate or DEFAULT_RATE))
 
     def _wait_for(self, seconds: float) -> _Schedule | None:
         """Wait until the frame at `seconds` of the file may go; None where it may not, being sought or stopped."""
@@ -184,8 +195,9 @@ class PacedFile(LiveSource):
                 now = self.clock.now()
                 if self._frames_wanted:
                     self._frames_wanted -= 1
-                    self._schedule = None
-                    return _Schedule(now, seconds)
+                    schedule = _Schedule(now, seconds)
+                    self._schedule = None if self._is_paused else schedule
+                    return schedule
                 if self._is_paused:
                     self._schedule = None
                     self.clock.wait(self._changed, None)
@@ -211,7 +223,7 @@ class PacedFile(LiveSource):
                         self._schedule = _Schedule(self._schedule.due(self._end), 0.0)
                     self._is_at_end = False
                     return 0.0
-                if not self.settings.hold_at_end:
+                if not self.settings.hold_at_end and not self._is_paused:
                     return None
                 self._is_paused = self._is_at_end = True
                 self._frames_wanted = 0

@@ -1,0 +1,108 @@
+"""`nerdrain live`: what it prints, how it ends, and what it refuses, in a process of its own where signals matter."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from nerdrain_rt import live_command
+from nerdrain_rt.command_options import parse_duration, parse_size
+from nerdrain_rt.errors import CameraError, MediaError, UsageError
+from tests import clips
+from tests.live_parts import PATIENCE_SECONDS, make_derainer
+
+SMALL = ("test", "--size", "64x48", "--rate", "25", "--strength", "0")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    monkeypatch.setattr(live_command, "Derainer", lambda settings: make_derainer(strength=settings.strength))
+
+
+def live(*arguments: object):
+    app = typer.Typer()
+    app.command()(live_command.live_command)
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def test_a_run_ends_after_its_duration_with_a_report(tmp_path):
+    target = tmp_path / "rec.mkv"
+    result = live(*SMALL, "--to", target, "--duration", "500ms", "--json", "--stats")
+    assert result.exit_code == 0, result.output
+    first, *_, last = map(json.loads, result.stdout.splitlines())
+    assert set(first) >= {"fps", "latency_ms", "dropped", "work_scale", "sinks"}
+    assert last["input"] == "test"
+    assert last["frames_out"] == sum(1 for _ in av.open(str(target)).decode(video=0)) + last["dropped"][str(target)]
+
+
+def test_a_file_is_played_to_its_end(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=5, codec="ffv1")
+    result = live(clip, "--realtime", "--strength", "0", "--json", "-q")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["frames_in"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (("test", "--duration", "5"), UsageError, "--duration 5: is not a time with its unit"),
+        (("test", "--size", "big"), UsageError, "'big' is not a size; write width x height"),
+        (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
+        (("test", "--to", "rec.avi"), UsageError, "not a name for a recording"),
+        (("nothere",), CameraError, "no such file, address or camera"),
+        (("http://127.0.0.1:1/",), MediaError, "connection refused"),
+    ],
+)
+def test_what_cannot_be_is_one_line(arguments, error, words):
+    result = live(*arguments)
+    assert isinstance(result.exception, error)
+    assert words in str(result.exception)
+
+
+def test_a_file_is_not_taken_for_a_camera(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=2, codec="ffv1")
+    assert "derain it with 'nerdrain video', or add --realtime" in str(live(clip).exception)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_finishes_the_recording_and_the_report(tmp_path, number):
+    target = tmp_path / "rec.mp4"
+    code = (
+        "import sys, typer\n"
+        "from nerdrain_rt import live_command, __main__\n"
+        "from tests.live_parts import make_derainer\n"
+        "live_command.Derainer = lambda settings: make_derainer(strength=0)\n"
+        "import nerdrain_rt.cli as cli\n"
+        "cli.app = typer.Typer()\n"
+        "cli.app.command()(live_command.live_command)\n"
+        "__main__.main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *SMALL, "--to", str(target), "--stats", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    process.stdout.readline()
+    process.stdout.readline()
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 130, stderr
+    report = json.loads(stdout.splitlines()[-1])
+    frames = sum(1 for _ in av.open(str(target)).decode(video=0))
+    assert frames == report["sinks"][0]["frames_written"] > 0
+
+
+def test_times_have_units():
+    texts = ("100ms", "1.5s", "10min", "2h")
+    assert [parse_duration(text, "--x") for text in texts] == pytest.approx([0.1, 1.5, 600, 7200])
+    assert parse_duration(None, "--x") is None
+    assert parse_size("1280x720") == (720, 1280)

@@ -1,0 +1,320 @@
+"""Sinks on real files and sockets: recordings play whatever ends them, streams arrive, and faults are one line."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from nerdrain_rt.errors import CameraError, MediaError, UsageError
+from nerdrain_rt.live import LiveSettings, Sinks
+from nerdrain_rt.media import virtual_camera
+from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
+from nerdrain_rt.media.paced_file import PacedFile
+from nerdrain_rt.media.sinks import EncoderSettings, Recording, SinkInput, StreamSink, VirtualCamera, open_sink
+from nerdrain_rt.pipeline import derain_live
+from tests import clips
+from tests.live_parts import PATIENCE_SECONDS, FrameSource, make_derainer, serving, until
+
+TEST = LiveSourceSettings(size=(48, 64), rate=Fraction(25))
+SILENT = LiveSourceSettings(size=(48, 64), rate=Fraction(25), has_sound=False)
+
+
+def feed(sink, source: FrameSource) -> None:
+    """Every frame of the source into the sink, in this thread."""
+    with source:
+        sink.open(SinkInput(source.info, source.sound))
+        for frame in source:
+            sink.write(frame)
+        sink.close()
+
+
+def times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+
+
+def sizes(path: Path) -> list[tuple[int, int]]:
+    with av.open(str(path)) as container:
+        return [(frame.height, frame.width) for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])
+def test_a_recording_has_every_frame_at_its_time(tmp_path, suffix):
+    path = tmp_path / f"rec{suffix}"
+    feed(Recording(path), FrameSource(12, size=(48, 64)))
+    assert len(times(path)) == 12
+    assert np.diff(times(path)) == pytest.approx([0.04] * 11, abs=0.0011)
+
+
+def test_frames_are_not_changed_by_a_sink(tmp_path):
+    with FrameSource(1, size=(48, 64)) as source:
+        frame = next(iter(source))
+        before = frame.picture.pts, frame.picture.time_base, frame.picture.pict_type, bytes(frame.picture.planes[0])
+        for name in ("a.mkv", "b.mp4"):
+            sink = Recording(tmp_path / name)
+            sink.open(SinkInput(source.info, None))
+            sink.write(frame)
+            sink.close()
+    picture = frame.picture
+    assert (picture.pts, picture.time_base, picture.pict_type, bytes(picture.planes[0])) == before
+
+
+@pytest.mark.parametrize("pixel_format", ["yuvj422p", "rgb24", "yuv420p10le", "gray"])
+def test_any_format_becomes_one_that_every_player_shows(tmp_path, pixel_format):
+    path = tmp_path / "rec.mp4"
+    original = clips.picture(3, (48, 64), pixel_format)
+    with FrameSource(1, size=(48, 64)) as source:
+        frame = next(iter(source))
+        object.__setattr__(frame, "picture", original)
+        sink = Recording(path, encoder=EncoderSettings(options={"crf": "1"}))
+        sink.open(SinkInput(source.info, None))
+        sink.write(frame)
+        sink.close()
+    with av.open(str(path)) as container:
+        (shown,) = container.decode(video=0)
+        assert shown.format.name == "yuv420p"
+        error = np.abs(shown.to_ndarray(format="gray").astype(int) - original.to_ndarray(format="gray"))
+    assert error.mean() < 3
+
+
+def test_a_recording_is_stamped_with_the_time_of_day(tmp_path):
+    path = tmp_path / "rec.mkv"
+    before = time.time()
+    feed(Recording(path), FrameSource(2))
+    with av.open(str(path)) as container:
+        stamp = container.metadata["creation_time"]
+    recorded = time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    assert before - 2 <= recorded <= time.time() + 2
+
+
+def test_segments_have_all_frames_between_them_and_begin_at_zero(tmp_path):
+    recording = Recording(tmp_path / "rec.mp4", segment_seconds=1)
+    feed(recording, FrameSource(75, size=(48, 64)))
+    assert len(recording.files) == 3
+    assert sorted(tmp_path.iterdir()) == sorted(recording.files)
+    assert all(file.name.startswith("rec_2") for file in recording.files)
+    assert [len(times(file)) for file in recording.files] == [25, 25, 25]
+    assert [times(file)[0] for file in recording.files] == [0, 0, 0]
+
+
+def test_another_size_begins_another_file(tmp_path):
+    recording = Recording(tmp_path / "rec.mkv")
+    feed(recording, FrameSource(10, sizes=[(48, 64), (64, 96)]))
+    first, second = recording.files
+    assert first == tmp_path / "rec.mkv"
+    assert (sizes(first), sizes(second)) == ([(48, 64)] * 5, [(64, 96)] * 5)
+
+
+def test_odd_sizes_are_made_even(tmp_path):
+    feed(Recording(tmp_path / "rec.mp4"), FrameSource(2, size=(49, 65)))
+    assert sizes(tmp_path / "rec.mp4") == [(48, 64)] * 2
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "pcm_s16le"), (".mp4", "aac"), (".ts", "aac")])
+def test_sound_stays_with_the_picture(tmp_path, suffix, codec):
+    path = tmp_path / f"rec{suffix}"
+    with open_source("test", TEST) as source:
+        list(
+            derain_live(
+                source, make_derainer(strength=0), [Recording(path)], settings=LiveSettings(duration_seconds=1.5)
+            )
+        )
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].codec_context.name == codec
+        sound = list(container.decode(audio=0))
+    seconds = sum(frame.samples for frame in sound) / 48_000
+    begin = float(sound[0].pts * sound[0].time_base) - times(path)[0]
+    assert abs(begin) < 0.15
+    assert begin + seconds == pytest.approx(times(path)[-1], abs=0.3)
+
+
+def test_sound_that_the_container_can_hold_is_copied(tmp_path):
+    clip = clips.with_sound(tmp_path / "a.mp4", seconds=1)
+    target = tmp_path / "rec.mkv"
+    with PacedFile(clip) as source:
+        list(derain_live(source, make_derainer(strength=0), [Recording(target)]))
+    originals = {payload for _, payload in clips.packets(clip, 1)}
+    copies = [payload for _, payload in clips.packets(target, 1)]
+    assert len(copies) > 30
+    assert set(copies) <= originals
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_a_recording_plays_after_the_program_was_killed(tmp_path, suffix):
+    path = tmp_path / f"rec{suffix}"
+    code = f"""
+from fractions import Fraction
+from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
+from nerdrain_rt.media.sinks import Recording
+from nerdrain_rt.pipeline import derain_live
+from tests.live_parts import make_derainer
+with open_source("test", LiveSourceSettings(size=(48, 64), rate=Fraction(50))) as source:
+    for step in derain_live(source, make_derainer(strength=0), [Recording({str(path)!r})]):
+        print(step.frame.seconds, flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        recorded = 0.0
+        while recorded < 3:
+            recorded = float(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert recorded - times(path)[-1] < 2
+    assert len(times(path)) > 10
+
+
+def test_a_full_disk_ends_the_recording_in_one_line(tmp_path):
+    full = tmp_path / "full.ts"
+    full.symlink_to("/dev/full")
+    source = FrameSource(10**9, size=(48, 64), gate=lambda _: time.sleep(0.005))
+    other = Recording(tmp_path / "good.mkv")
+    with source:
+        for step in derain_live(source, make_derainer(strength=0), [Recording(full, overwrite=True), other]):
+            if step.stats.sinks[0].error:
+                source.stop()
+    assert step.report.sinks[0].error == f"{full}: no space left on device"
+    assert step.report.sinks[1].error is None
+    assert len(times(tmp_path / "good.mkv")) == step.report.sinks[1].frames_written
+
+
+def test_an_hls_folder_plays_from_its_list(tmp_path):
+    feed(open_sink(f"{tmp_path}/hls/"), FrameSource(60, size=(48, 64)))
+    assert len(times(tmp_path / "hls" / "index.m3u8")) == 60
+    assert len(list((tmp_path / "hls").glob("*.ts"))) == 2
+
+
+def test_an_rtmp_or_rtsp_address_without_a_server_is_one_line():
+    for address in ("rtmp://127.0.0.1:1/live/a", "rtsp://me:secret@127.0.0.1:1/a"):
+        with pytest.raises(MediaError, match=r"^rt..://.*127.0.0.1:1/.*: connection refused$") as caught:
+            feed(StreamSink(address), FrameSource(1, size=(48, 64)))
+        assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_goes_away_is_one_line():
+    with serving(lambda connection, _: connection.recv(1)) as port:
+        with pytest.raises(MediaError, match=r"broken pipe|connection reset"):
+            feed(StreamSink(f"tcp://127.0.0.1:{port}"), FrameSource(10**6, size=(48, 64)))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("rec.avi", "not a name for a recording; use .mkv"),
+        ("nowhere/rec.mkv", "there is no folder nowhere"),
+        ("gopher://a/b", "cannot stream to gopher://; use rtsp"),
+    ],
+)
+def test_an_impossible_target_is_refused_before_anything_starts(target, words):
+    with pytest.raises(UsageError, match=words):
+        open_sink(target)
+
+
+def test_a_file_that_exists_is_kept(tmp_path):
+    (tmp_path / "rec.mkv").write_bytes(b"dear")
+    with pytest.raises(UsageError, match="exists; allow overwriting"):
+        open_sink(str(tmp_path / "rec.mkv"))
+    assert open_sink(str(tmp_path / "rec.mkv"), segment_seconds=60)
+    assert (tmp_path / "rec.mkv").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        (EncoderSettings("nonsense"), "'nonsense' is no video encoder here"),
+        (EncoderSettings(options={"foo": "1"}), "codec option 'foo' is unknown to libx264"),
+        (EncoderSettings("libvpx"), "mp4 cannot hold libvpx"),
+        (EncoderSettings("h264_nvenc"), "h264_nvenc"),
+    ],
+    ids=str,
+)
+def test_an_encoder_that_cannot_be_is_refused(tmp_path, encoder, words):
+    if encoder.codec == "h264_nvenc" and Path("/dev/nvidia0").exists():
+        pytest.skip("there is an NVIDIA GPU")
+    with pytest.raises(UsageError, match=words):
+        Recording(tmp_path / "a.mp4", encoder=encoder)
+
+
+class FakeVirtualCamera:
+    """What pyvirtualcam gives."""
+
+    made: list["FakeVirtualCamera"]
+
+    def __init__(self, *, width, height, fps, device):
+        if device == "/dev/video99":
+            raise RuntimeError("device not found!")
+        self.width, self.height, self.fps, self.device = width, height, fps, device
+        self.sent, self.is_open = [], True
+        self.made.append(self)
+
+    def send(self, picture):
+        assert picture.dtype == np.uint8
+        self.sent.append(picture.shape)
+
+    def close(self):
+        self.is_open = False
+
+
+@pytest.fixture
+def pyvirtualcam(monkeypatch):
+    FakeVirtualCamera.made = []
+    monkeypatch.setattr(virtual_camera, "find_spec", lambda name: object())
+    monkeypatch.setattr(virtual_camera, "import_module", lambda name: SimpleNamespace(Camera=FakeVirtualCamera))
+    return FakeVirtualCamera.made
+
+
+def test_a_virtual_camera_shows_every_frame_in_the_first_ones_size(pyvirtualcam):
+    feed(VirtualCamera(), FrameSource(4, sizes=[(48, 64), (64, 96)]))
+    (camera,) = pyvirtualcam
+    assert (camera.width, camera.height, camera.fps) == (64, 48, 25)
+    assert camera.sent == [(48, 64, 3)] * 4
+    assert not camera.is_open
+
+
+def test_a_virtual_camera_that_is_not_there_is_one_line(pyvirtualcam):
+    with pytest.raises(CameraError, match=r"^/dev/video99: device not found!; see docs/webcam.md$"):
+        feed(open_sink("/dev/video99"), FrameSource(1))
+
+
+def test_without_pyvirtualcam_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(virtual_camera, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'nerdrain-rt\[virtualcam\]'"):
+        VirtualCamera()
+
+
+def test_rtsp_arrives_at_a_server(tmp_path):
+    """FFmpeg can stand in for the server of an NVR."""
+    clips.need("ffmpeg")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    target, address = tmp_path / "got.mkv", f"rtsp://127.0.0.1:{port}/clean"
+    server = subprocess.Popen(
+        ["ffmpeg", "-v", "error", "-rtsp_flags", "listen", "-i", address, "-t", "1", "-c", "copy", "-y", str(target)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: is_listening(port), "the server")
+        with open_source("test", SILENT) as source:
+            for step in derain_live(source, make_derainer(strength=0), Sinks([StreamSink(address)])):
+                if step.stats.sinks[0].error or step.stats.sinks[0].frames_written > 60:
+                    source.stop()
+        server.wait(PATIENCE_SECONDS)
+    finally:
+        server.kill()
+        server.wait()
+    assert sizes(target)[:5] == [(48, 64)] * 5
+
+
+def is_listening(port: int) -> bool:
+    """Whether a TCP port is open, by the system's table: to connect would use up the server's one client."""
+    entries = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(entry.split()[1].endswith(f":{port:04X}") and entry.split()[3] == "0A" for entry in entries)
