@@ -126,27 +126,9 @@ def _pipeline_rows(bench: ModelBench, report: Report) -> Iterator[PipelineRow]:
         name, precision = fastest.backend, fastest.precision or "auto"
         release_memory()
         try:
-            backend = load_backend(bench.weights, name, device=str(bench.device), precision=precision)
+            backend = load_backend(bench.weights, name, device=str(bench.device), precision=precision, wait_engine=True)
         except BackendError as error:
             yield PipelineRow(name, size, precision, reason=str(error))
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            yield measure_pipeline(backend, size, Path(folder), fps=fastest.fps, seconds=bench.budget.seconds)
-
-
-def _parse_size(text: str) -> Size:
-    size = parse_size(text)
-    if size is None or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
-        raise UsageError(f"{text}: a side is to be of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
-    return size
-
-
-def _pipeline_rows(bench: ModelBench, report: Report) -> Iterator[PipelineRow]:
-    """The pipeline at each size, with the backend that was fastest there."""
-    for size in bench.sizes:
-        if not (fastest := report.fastest(size)) or not fastest.fps:
-            continue
-        release_memory()
-        backend = load_backend(bench.weights, fastest.backend, device=str(bench.device), precision=fastest.precision)
         with tempfile.TemporaryDirectory() as folder:
             yield measure_pipeline(backend, size, Path(folder), fps=fastest.fps, seconds=bench.budget.seconds)

@@ -138,7 +138,7 @@ class ModelBench:
         release_memory()
         started = time.perf_counter()
         try:
-            backend = load_backend(self.weights, name, device=str(self.device), precision=precision)
+            backend = load_backend(self.weights, name, device=str(self.device), precision=precision, wait_engine=True)
         except Exception as error:
             _log.info("%s: did not load", name, exc_info=True)
             yield ModelRow(name, None, precision, reason=_first_line(error).removeprefix(f"{name}: "))
