@@ -200,9 +200,11 @@ def test_an_rtmp_or_rtsp_address_without_a_server_is_one_line():
 
 
 def test_a_server_that_goes_away_is_one_line():
-    with serving(lambda connection, _: connection.recv(1)) as port:
-        with pytest.raises(MediaError, match=r"broken pipe|connection reset"):
-            feed(StreamSink(f"tcp://127.0.0.1:{port}"), FrameSource(10**6, size=(48, 64)))
+    with (
+        serving(lambda connection, _: connection.recv(1)) as port,
+        pytest.raises(MediaError, match=r"broken pipe|connection reset"),
+    ):
+        feed(StreamSink(f"tcp://127.0.0.1:{port}"), FrameSource(10**6, size=(48, 64)))
 
 
 @pytest.mark.parametrize(
