@@ -68,6 +68,7 @@ def head_kernel(
     C: tl.constexpr,
     CP: tl.constexpr,
     HIDDEN: tl.constexpr,
+    HP: tl.constexpr,
     CHANNELS_OUT: tl.constexpr,
     OUT: tl.constexpr,
     PIXELS: tl.constexpr,
@@ -79,12 +80,12 @@ def head_kernel(
     """
     half = x.dtype.element_ty
     pixels = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
-    channels, hidden, outputs = tl.arange(0, CP), tl.arange(0, HIDDEN), tl.arange(0, OUT)
+    channels, hidden, outputs = tl.arange(0, CP), tl.arange(0, HP), tl.arange(0, OUT)
     columns, rows = pixels % width, pixels // width % height
     is_pixel = pixels < pixel_count
     at = x + pixels.to(tl.int64)[:, None] * C + channels[None, :]
 
-    state = tl.zeros((PIXELS, HIDDEN), tl.float32)
+    state = tl.zeros((PIXELS, HP), tl.float32)
     for tap in range(9):
         down, right = tap // 3 - 1, tap % 3 - 1
         is_inside = is_pixel & (rows + down >= 0) & (rows + down < height)
@@ -93,17 +94,17 @@ def head_kernel(
         window = tl.load(at + (down * width + right) * C, mask=mask, other=0.0)
         weight = load_matrix(first + tap * C * HIDDEN, channels, C, HIDDEN, hidden, HIDDEN)
         state = tl.dot(window, weight, state)
-    features = tl.maximum(state + tl.load(first_bias + hidden)[None, :], 0.0).to(half)
+    features = tl.maximum(state + tl.load(first_bias + hidden, mask=hidden < HIDDEN, other=0.0)[None, :], 0.0).to(half)
 
-    state = tl.zeros((PIXELS, HIDDEN), tl.float32)
+    state = tl.zeros((PIXELS, HP), tl.float32)
     for start in range(0, HIDDEN, PART):
         part = start + tl.arange(0, PART)
-        mixed = tl.dot(features, tl.load(second + hidden[:, None] * HIDDEN + part[None, :]))
-        mixed = tl.maximum(mixed + tl.load(second_bias + part)[None, :], 0.0).to(half)
-        state = tl.dot(mixed, tl.load(third + part[:, None] * HIDDEN + hidden[None, :]), state)
-    features = tl.maximum(state + tl.load(third_bias + hidden)[None, :], 0.0).to(half)
+        mixed = tl.dot(features, load_matrix(second, hidden, HIDDEN, HIDDEN, part, HIDDEN))
+        mixed = tl.maximum(mixed + tl.load(second_bias + part, mask=part < HIDDEN, other=0.0)[None, :], 0.0).to(half)
+        state = tl.dot(mixed, load_matrix(third, part, HIDDEN, HIDDEN, hidden, HIDDEN), state)
+    features = tl.maximum(state + tl.load(third_bias + hidden, mask=hidden < HIDDEN, other=0.0)[None, :], 0.0).to(half)
 
-    result = tl.dot(features, tl.load(last + hidden[:, None] * OUT + outputs[None, :]))
+    result = tl.dot(features, load_matrix(last, hidden, HIDDEN, OUT, outputs, OUT))
     result += tl.load(last_bias + outputs)[None, :]
     target = out + pixels.to(tl.int64)[:, None] * CHANNELS_OUT + outputs[None, :]
     tl.store(target, result.to(out.dtype.element_ty), mask=is_pixel[:, None] & (outputs < CHANNELS_OUT)[None, :])
@@ -114,9 +115,9 @@ def head(x: Tensor, weights: HeadWeights, channels_out: int = 3) -> Tensor:
     check_image(x)
     batch, height, width, channels = x.shape
     out = x.new_empty((batch, height, width, channels_out))
-    pixel_count = batch * height * width
+    pixel_count, hidden = batch * height * width, weights.second.shape[0]
     head_kernel[lambda meta: (triton.cdiv(pixel_count, meta["PIXELS"]),)](
         x, weights.first, weights.second, weights.third, weights.last, *weights.biases, out, pixel_count, height, width,
-        C=channels, CP=padded(channels), HIDDEN=weights.second.shape[0], CHANNELS_OUT=channels_out, OUT=OUT,
+        C=channels, CP=padded(channels), HIDDEN=hidden, HP=padded(hidden), CHANNELS_OUT=channels_out, OUT=OUT,
     )  # fmt: skip
     return out
