@@ -12,7 +12,7 @@ from nerdrain_gui.icons import paint_icon
 from nerdrain_gui.job_queue import JOB_ROLE, Column
 from nerdrain_gui.jobs import FileJob, State
 from nerdrain_gui.theme import Colors, current_colors
-from nerdrain_gui.words import bytes_in_words, time_in_words
+from nerdrain_gui.words import bytes_in_words, rate_in_words, time_in_words
 
 ROW = 60
 PAD = 20
@@ -156,6 +156,6 @@ def _details(facts: FileFacts | None) -> str:
 
 def _figure(job: FileJob, column: Column) -> str:
     if column == Column.SPEED:
-        return _tr("{0} fps").format(f"{job.fps:.1f}") if job.fps and job.state != State.CANCELLED else "–"
+        return _tr("{0} fps").format(rate_in_words(job.fps)) if job.fps and job.state != State.CANCELLED else "–"
     left = job.seconds_left
     return "–" if left is None else time_in_words(left)

@@ -31,7 +31,7 @@ from nerdrain_gui.icons import icon
 from nerdrain_gui.network import Network
 from nerdrain_gui.session import Figures, Opened, Session
 from nerdrain_gui.settings import Settings
-from nerdrain_gui.words import clock_in_words, latency_in_words, time_in_words
+from nerdrain_gui.words import clock_in_words, latency_in_words, rate_in_words, time_in_words
 
 SKIP_SECONDS = 5.0
 WIPE_STEP = 0.05
@@ -411,7 +411,7 @@ class PreviewPage(QWidget):
         self._show_paused(True)
 
     def _show_figures(self, figures: Figures) -> None:
-        fps, latency = f"{figures.fps:.1f}", latency_in_words(figures.latency_ms)
+        fps, latency = rate_in_words(figures.fps), latency_in_words(figures.latency_ms)
         self._figures["fps"].setText(fps)
         self._figures["latency"].setText(latency)
         self._figures["dropped"].setText(str(figures.dropped))

@@ -18,6 +18,11 @@ def clock_in_words(seconds: float, duration: float) -> str:
     return f"0:{seconds:04.1f}" if duration < 60 else time_in_words(seconds)
 
 
+def rate_in_words(fps: float) -> str:
+    """Frames a second, with two decimals where there is less than one."""
+    return f"{fps:.1f}" if fps >= 1 else f"{fps:.2f}"
+
+
 def latency_in_words(milliseconds: float) -> str:
     """Milliseconds, or seconds from one on."""
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
