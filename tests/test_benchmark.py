@@ -260,7 +260,7 @@ def test_a_backend_that_fails_at_a_size_is_a_row_with_its_reason(tiny_weights, m
 
     monkeypatch.setattr("nerdrain_rt.benchmark.model.load_backend", lambda *_, **__: FakeBackend(run))
     rows = list(bench_of(tiny_weights, (32, 48), (32, 32)).rows(["eager"], ["auto"], with_published=False))
-    assert [row.reason for row in rows] == [reason, None]
+    assert [(row.backend, row.reason) for row in rows] == [("eager", reason), ("eager", None)]
     assert rows[1].error.max_abs > 0
 
 

@@ -145,7 +145,8 @@ class ModelBench:
             return
         load_seconds = time.perf_counter() - started
         for size in self.sizes:
-            yield replace(self._measure(backend, size, references[size], work), load_seconds=load_seconds)
+            row = self._measure(backend, size, references[size], work)
+            yield replace(row, backend=name, load_seconds=load_seconds)  # what it calls itself may say more
 
     def _measure(self, backend: Backend, size: Size, reference: Tensor | None, work: Work) -> ModelRow:
         row = ModelRow(backend.name, size, precision_name(backend.dtype))
