@@ -247,6 +247,7 @@ def test_closing_while_everything_runs_slowly_takes_less_than_two_seconds(app, t
     )
 
 
+@pytest.mark.slow
 def test_two_hundred_windows_leave_nothing_behind(app, tmp_path, clip, monkeypatch):
     monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
     theme = Theme(app, "dark")
