@@ -62,7 +62,7 @@ def lowered(torch_tensorrt: ModuleType, spec: EngineSpec, config: NetConfig = SM
 def assert_is_one_engine(graph: torch.fx.GraphModule) -> None:
     from torch_tensorrt.dynamo import partitioning
 
-    supported, total = partitioning.get_graph_converter_support(graph)
+    supported, total = partitioning.get_graph_converter_support(graph, set())
     assert 0 < total == supported
     partitioned, support = partitioning.fast_partition(graph, min_block_size=1, require_full_compilation=True)
     assert not support.unsupported_operators

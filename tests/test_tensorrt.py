@@ -245,6 +245,24 @@ def test_where_no_engine_can_be_had_the_other_backend_goes_on(make, fake, caplog
     assert len(fake.built) == 1
 
 
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_an_engine_that_this_gpu_does_not_run_is_not_built_at_every_start(make, fake, cache, caplog, is_waiting):
+    fake.open_error = BackendError("tensorrt: the engine does not load here: unsupported cc")
+    with pytest.raises(BackendError, match="unsupported cc"):
+        make(wait_engine=True)(image())
+    again = make(wait_engine=is_waiting)
+    if is_waiting:
+        with pytest.raises(BackendError, match=r"unsupported cc .tried before; 'nerdrain engine clear' forgets it"):
+            again(image())
+    else:
+        assert value(again) == value(again) == FALLBACK_VALUE
+        assert caplog.text.count("tried before") == 1
+    assert len(fake.built) == 1
+    cache.clear()
+    fake.open_error = None
+    assert value(make(wait_engine=True)) == ENGINE_VALUE
+
+
 @pytest.mark.parametrize("error", [BackendError("tensorrt: no"), torch.OutOfMemoryError("tensorrt: no")])
 @pytest.mark.parametrize("step", ["build_error", "open_error"])
 def test_where_the_engine_is_waited_for_its_error_is_raised(make, fake, error, step):
@@ -408,12 +426,13 @@ print(json.dumps({"stage": "building the engine", "done": 0.5}), flush=True)
 @pytest.mark.parametrize(
     ("code", "error", "message"),
     [
-        ('print(\'{"error": "bad op", "is_memory": false}\'); exit(1)', BackendError, "cannot be built: bad op"),
-        ('print(\'{"error": "no room", "is_memory": true}\'); exit(1)', torch.OutOfMemoryError, "no room"),
+        ('print(\'{"error": "bad op"}\'); exit(1)', BackendError, "cannot be built: bad op"),
+        ('print(\'{"error": "CUDA out of memory"}\'); exit(1)', torch.OutOfMemoryError, "CUDA out of memory"),
+        ("import sys; print('Out of memory', file=sys.stderr); exit(1)", torch.OutOfMemoryError, "Out of memory"),
         ("import sys; sys.exit('first\\nlast words')", BackendError, "exit code 1: last words"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", BackendError, "exit code -9"),
     ],
-    ids=["an error", "memory", "an exit", "killed"],
+    ids=["an error", "memory", "memory in its log", "an exit", "killed"],
 )
 def test_a_failed_build_is_one_line(monkeypatch, tmp_path, code, error, message):
     with pytest.raises(error, match=message) as caught:

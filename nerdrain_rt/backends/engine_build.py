@@ -68,7 +68,7 @@ def build_plan(net: NerdRain, spec: EngineSpec, report: Report, *, gpu: int = 0)
         aim(trt, config, spec)
     plan = interpreter.builder.build_serialized_network(interpreter.ctx.net, config)
     if plan is None:
-        raise BackendError("TensorRT gave no engine; its log says why")
+        raise BackendError("TensorRT gives no engine; --verbose shows its log")
     return bytes(plan)
 
 

@@ -23,6 +23,9 @@ from nerdrain_rt.backends.engine_spec import EngineSpec
 
 _log = logging.getLogger(__name__)
 
+SUFFIXES = (".engine", ".json", ".jit", ".lock", ".partial", ".refused")
+"""Of the files that belong to engines."""
+
 
 @dataclass(frozen=True, slots=True)
 class CachedEngine:
@@ -108,6 +111,23 @@ class EngineCache:
             except OSError as error:
                 _log.warning("%s: cannot be removed: %s", path, error.strerror or error)
 
+    def refuse(self, spec: EngineSpec, reason: str) -> None:
+        """Remember that this machine does not run the engine it built, so that it is not built every time."""
+        self.discard(spec)
+        with suppress(OSError):
+            write_whole(self._refusal_path(spec), reason.encode())
+
+    def refusal(self, spec: EngineSpec) -> str | None:
+        """Why the engine is not to be built again; None where nothing speaks against it."""
+        try:
+            reason = self._refusal_path(spec).read_text()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return f"{reason} (tried before; 'nerdrain engine clear' forgets it)"
+
+    def _refusal_path(self, spec: EngineSpec) -> Path:
+        return self.plan_path(spec).with_suffix(".refused")
+
     @contextmanager
     def lock(self, spec: EngineSpec, is_cancelled: threading.Event) -> Iterator[None]:
         """Only one process at a time builds an engine; the next one finds it.
@@ -147,7 +167,7 @@ class EngineCache:
         """Remove all engines and what belongs to them; the count of engines and the bytes of all files."""
         count = total = 0
         for path in sorted(self.folder.glob("*")):
-            if path.is_file() and path.suffix in (".engine", ".json", ".lock", ".partial", ".jit"):
+            if path.is_file() and path.suffix in SUFFIXES:
                 total += path.stat().st_size
                 count += path.suffix == ".engine"
                 path.unlink(missing_ok=True)

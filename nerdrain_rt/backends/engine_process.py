@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from nerdrain_rt.backends.engine_build import Report, build_plan
@@ -43,7 +44,7 @@ def build_in_process(
             _write_request(Path(folder), weights, spec, device)
             _run_build(Path(folder), report, is_cancelled)
             return Path(folder, "plan").read_bytes()
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise BackendError(f"tensorrt: the engine cannot be built: {error}") from error
 
 
@@ -76,12 +77,12 @@ def _run_build(folder: Path, report: Report, is_cancelled: threading.Event) -> N
     _log.debug("engine build: %s", words)
     if is_cancelled.is_set():
         raise BackendError("tensorrt: the build was cancelled")
-    if "error" in answer:
-        kind = torch.OutOfMemoryError if answer["is_memory"] else BackendError
-        raise kind(f"tensorrt: the engine cannot be built: {answer['error']}")
     if code:
         last = words.splitlines()[-1] if words else "it said nothing"
-        raise BackendError(f"tensorrt: the build ended with exit code {code}: {last}")
+        reason = answer.get("error") or f"the process ended with exit code {code}: {last}"
+        is_memory = "out of memory" in f"{reason} {words}".lower()
+        kind = torch.OutOfMemoryError if is_memory else BackendError
+        raise kind(f"tensorrt: the engine cannot be built: {reason}")
 
 
 def _end_when(is_cancelled: threading.Event, process: subprocess.Popen[str]) -> None:
@@ -107,8 +108,7 @@ def main() -> None:
         except Exception as error:
             logging.getLogger(__name__).exception("build failed")
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            is_memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-            tell(error=lines[-1], is_memory=is_memory)
+            tell(error="out of memory" if isinstance(error, MemoryError) else lines[0])
             sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from importlib import import_module
@@ -17,6 +18,7 @@ from nerdrain_rt.errors import BackendError
 
 _log = logging.getLogger(__name__)
 
+DIGEST_BYTES = 32
 WARM_UP_RUNS = 2
 """Before a graph is captured: the first runs load kernels, which cannot be captured."""
 
@@ -68,8 +70,8 @@ class Engine:
             # Lazily made kernels would be exchanged behind the back of a captured graph.
             config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
             self._jit = config.create_runtime_cache()
-            if self._jit_path is not None and self._jit_path.is_file():
-                self._jit.deserialize(self._jit_path.read_bytes())
+            if kernels := self._kept_jit():
+                self._jit.deserialize(kernels)
             config.set_runtime_cache(self._jit)
         return config
 
@@ -80,11 +82,21 @@ class Engine:
             raise self._error(f"no context for the engine: {self._log.take()}")
         return context
 
+    def _kept_jit(self) -> bytes | None:
+        """The kernels of an earlier run, whole; TensorRT may abort the process on others."""
+        try:
+            content = self._jit_path.read_bytes() if self._jit_path is not None else b""
+        except OSError:
+            return None
+        digest, kernels = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        return kernels if hashlib.sha256(kernels).digest() == digest else None
+
     def _keep_jit(self) -> None:
         if self._jit_path is None:
             return
         try:
-            write_whole(self._jit_path, bytes(self._jit.serialize()))
+            kernels = bytes(self._jit.serialize())
+            write_whole(self._jit_path, hashlib.sha256(kernels).digest() + kernels)
         except OSError as error:
             _log.debug("%s: kernels are not kept: %s", self._jit_path, error)
 

@@ -108,6 +108,10 @@ class Engines:
             self._looked_up.add(spec.key)
             if run := self._cached_engine(size):
                 return run
+            if reason := self._cache.refusal(spec):
+                self._builds[spec.key] = future = Future[bytes]()
+                future.set_exception(BackendError(reason))
+                return self._built_engine(spec)
         if not self.wait_engine and self._seen[size] < BUILD_AFTER:
             return None
         self._start(spec)
@@ -141,7 +145,7 @@ class Engines:
         if not self.wait_engine and not build.done():
             return None
         try:
-            run = self._open(build.result(), spec, spec.key)
+            run = self._open_built(build.result(), spec)
         except (BackendError, torch.OutOfMemoryError) as error:
             if self.wait_engine:
                 raise
@@ -150,6 +154,13 @@ class Engines:
             return None
         del self._builds[spec.key]
         return run
+
+    def _open_built(self, plan: bytes, spec: EngineSpec) -> Run:
+        try:
+            return self._open(plan, spec, spec.key)
+        except BackendError as error:
+            self._cache.refuse(spec, str(error))
+            raise
 
     def _open(self, plan: bytes, spec: EngineSpec, key: str) -> Run:
         run = self._toolkit.open(plan, spec, self._device, self._cache.plan_path(spec))
