@@ -320,7 +320,7 @@ class PreviewPage(QWidget):
         for name, words in choices:
             combo.addItem(words, name)
         if combo.findData(chosen) < 0:
-            combo.addItem(chosen, chosen)
+            combo.addItem(device_in_words(backend_in_words(chosen)), chosen)
         combo.setCurrentIndex(combo.findData(chosen))
 
     def _set_strength(self, strength: float) -> None:

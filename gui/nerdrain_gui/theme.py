@@ -133,6 +133,6 @@ def _palette(colors: Colors) -> QPalette:
         (role.Mid, colors.muted),
     ):
         palette.setColor(target, QColor(color))
-    for target in (role.Text, role.WindowText, role.ButtonText):
+    for target in (role.Text, role.WindowText, role.ButtonText, role.HighlightedText):
         palette.setColor(QPalette.ColorGroup.Disabled, target, QColor(colors.faint))
     return palette

@@ -27,6 +27,30 @@ def test_the_command_opens_what_it_is_given(monkeypatch):
     assert given == [[], ["rain.mp4"]]
 
 
+def test_a_live_source_is_shown_with_the_derainer_that_is_there(app, tmp_path, monkeypatch):
+    from nerdrain_rt.derainer import Derainer, DerainSettings
+    from nerdrain_rt.media.live_source import LiveSourceSettings
+    from tests.clips import video
+    from tests.fakes import FakeBackend
+    from tests.gui.conftest import flush, wait_until
+
+    def run(app, window, name):
+        window.open(name)
+        wait_until(lambda: backend.shapes and window.preview.canvas.picture is not None)
+        assert window.session.settings == (0.5, 0.5)
+        window.close()
+        flush()
+        return 0
+
+    backend = FakeBackend()
+    derainer = Derainer(DerainSettings(strength=0.5, work_scale=0.5), backend=backend)
+    monkeypatch.setattr(application, "_run", run)
+    monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
+    clip = video(tmp_path / "rain.mp4", size=(32, 32), frames=25)
+    assert application.show_live(str(clip), LiveSourceSettings(loop=True), derainer) == 0
+    assert set(backend.shapes) == {(1, 3, 16, 16)}
+
+
 def test_a_file_named_by_its_url_is_a_path():
     assert application._source("file:///media/card/a%20b.mp4") == "/media/card/a b.mp4"
     assert application._source("rtsp://camera/1") == "rtsp://camera/1"

@@ -174,6 +174,19 @@ def test_opening_another_source_closes_the_first(session, clip, tmp_path):
     assert not session.heard.errors
 
 
+def test_the_test_picture_can_be_paused_though_it_cannot_be_held(session):
+    session.open("test")
+    wait_until(lambda: session.heard.pictures > 2)
+    assert not session.heard.opened.is_seekable
+    session.toggle_pause()
+    wait_until(lambda: session._run.is_paused)
+    time.sleep(0.2)
+    session.take_picture()
+    count = session.heard.pictures
+    time.sleep(0.3)
+    assert session.heard.pictures <= count + 1
+
+
 def test_snapshot_is_the_clean_picture_at_full_size(session, clip, tmp_path):
     session.want(Wanted("wipe", (12, 16)))
     session.open(clip)
