@@ -170,7 +170,9 @@ def live_command(
     if virtual_camera:
         sinks.append(VirtualCamera())
     show_live = _find_window() if show else None
-    derain_settings = DerainSettings(weights, backend, device, precision, strength, parse_tile(tile), work_scale)
+    derain_settings = DerainSettings(
+        weights, backend, device, precision, strength=strength, tile=parse_tile(tile), work_scale=work_scale
+    )
     live = open_source(source, source_settings)
     derainer = _load(derain_settings)
     if show_live is not None:
