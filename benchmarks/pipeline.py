@@ -1,6 +1,6 @@
 """File-to-file time of the pipeline against its slowest stage alone, and its memory against the length of the clip.
 
-Run as `python benchmarks/pipeline.py [--weights NAME] [--device auto] [--frames 300]`; the last line is JSON.
+Run as `python benchmarks/pipeline.py [--weights NAME] [--backend auto] [--device auto] [--frames 300]`; the last line is JSON.
 The goal: `ratio`, the slowest stage's seconds by the pipeline's, is at least 0.97, on a machine that is otherwise
 idle and where the pipeline's work fits its cores (the column says how many it kept busy).
 """
@@ -20,11 +20,9 @@ from rich.table import Table
 from torch import Tensor
 
 from nerdrain_rt import Derainer, OutputSettings, derain_video, load_weights
-from nerdrain_rt.backends import Backend, find_device
-from nerdrain_rt.backends.eager import EagerBackend
+from nerdrain_rt.backends import load_backend
 from nerdrain_rt.benchmark.pipeline import RATE, STAGES, StageSeconds, exhaust, make_clip, measure_stages
-from nerdrain_rt.errors import WeightsError
-from nerdrain_rt.model.net import NerdRain, NetConfig
+from nerdrain_rt.model.weights import DEFAULT
 
 GOAL = 0.97
 LENGTHS_SECONDS = (10, 60)
@@ -67,17 +65,6 @@ def measure_memory(folder: Path, size: tuple[int, int], output: OutputSettings) 
     return peaks
 
 
-def load_real(weights: str | None, device: torch.device) -> Backend:
-    """The eager backend with these weights; without any, with a random network of the default's size."""
-    try:
-        net = load_weights(*filter(None, [weights])).build()
-    except WeightsError:
-        if weights:
-            raise
-        net = NerdRain(NetConfig()).eval().requires_grad_(False)
-    return EagerBackend(net, device)
-
-
 def table_of(results: list[StageSeconds]) -> Table:
     """Milliseconds for each frame."""
     table = Table("", "frames", title="Milliseconds per frame")
@@ -95,10 +82,11 @@ def table_of(results: list[StageSeconds]) -> Table:
 def main() -> None:
     """Print both tables, then everything as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", help="name or path; the bundled ones, or a random network where they are missing")
+    parser.add_argument("--weights", default=DEFAULT, help="name or path")
+    parser.add_argument("--backend", default="auto", help="the real network's, a name from 'nerdrain doctor'")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--real-frames", type=int, default=8)
+    parser.add_argument("--real-frames", type=int, default=60)
     parser.add_argument("--height", type=int, default=360)
     options = parser.parse_args()
     size = options.height, options.height * 16 // 9 // 2 * 2
@@ -111,11 +99,11 @@ def main() -> None:
         clip = make_clip(folder / "rainy.mp4", size, options.frames)
         short = make_clip(folder / "short.mp4", (96, 160), options.real_frames)
         shape = f"{size[1]}x{size[0]}"
-        real = load_real(options.weights, find_device(options.device))
+        real = load_backend(load_weights(options.weights), options.backend, device=options.device)
         results = [
             measure_stages(f"{shape}, network 20 ms", clip, KnownCost(0.020), overwriting),
             measure_stages(f"{shape}, slow encoder", clip, KnownCost(0), slow_encoder),
-            measure_stages(f"160x96, eager {real.device}", short, real, overwriting),
+            measure_stages(f"160x96, {real.name} {real.device}", short, real, overwriting),
         ]
 
     console = Console()

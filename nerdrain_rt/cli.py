@@ -14,16 +14,41 @@ import typer
 from nerdrain_rt import __version__, console
 from nerdrain_rt.backends import precision_name
 from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, JobError, plan_jobs, run_jobs
+from nerdrain_rt.benchmark.command import bench_command
+from nerdrain_rt.command_options import (
+    ENCODING,
+    NETWORK,
+    AsJson,
+    BackendName,
+    CodecOptions,
+    Device,
+    Overwrite,
+    Precision,
+    Quiet,
+    Strength,
+    Tile,
+    Verbose,
+    WeightsName,
+    WorkScale,
+    parse_options,
+    parse_tile,
+    set_up_logging,
+)
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.doctor import doctor_command
+from nerdrain_rt.engine_cli import engine_app
 from nerdrain_rt.errors import BackendError, UsageError, WeightsError
 from nerdrain_rt.evaluation.command import eval_command
+from nerdrain_rt.gui_command import gui_command
+from nerdrain_rt.live_command import live_command
 from nerdrain_rt.media.image import FORMATS, derain_image
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_video
 from nerdrain_rt.training.command import rain_command, train_command
 from nerdrain_rt.weights_cli import weights_app
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Take the rain out of videos and images.",
@@ -32,6 +57,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(weights_app, name="weights")
+app.add_typer(engine_app, name="engine")
+app.command("live")(live_command)
+app.command("gui")(gui_command)
+app.command("bench")(bench_command)
 app.command("doctor")(doctor_command)
 app.command("eval")(eval_command)
 app.command("train")(train_command)
@@ -51,49 +80,21 @@ Output = Annotated[
         "-o", "--output", metavar="OUT|DIR", help="Target file or folder. Default: <stem>_derained beside the input."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite targets that exist.")]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into subfolders.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object for each input on stdout.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only: no progress, report or warnings.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens; tracebacks with errors.")]
-
-NETWORK = "The network"
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)]
-BackendName = Annotated[str, typer.Option("--backend", help="auto or a name from doctor.", rich_help_panel=NETWORK)]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=NETWORK)]
-WeightsName = Annotated[
-    str, typer.Option("--weights", help="A name from 'nerdrain weights list', or a file.", rich_help_panel=NETWORK)
-]
-Strength = Annotated[
-    float, typer.Option(help="How much of the rain to take out, 0 to 1.", rich_help_panel=NETWORK, metavar="0..1")
-]
-Tile = Annotated[
-    str, typer.Option(help="auto, 0 for whole frames, or the side of tiles in pixels.", rich_help_panel=NETWORK)
-]
-WorkScale = Annotated[
-    float,
+WaitEngine = Annotated[
+    bool,
     typer.Option(
-        metavar="0..1", help="Size the network works at; 0.5 is about 4 times as fast.", rich_help_panel=NETWORK
+        "--wait-engine",
+        help="Wait for the TensorRT engine instead of starting on another backend.",
+        rich_help_panel=NETWORK,
     ),
 ]
-
-ENCODING = "The output"
 Codec = Annotated[
     str | None,
     typer.Option(
         "-c",
         "--codec",
         help="An FFmpeg encoder, for example ffv1. Default: by the source, for 8-bit video libx264 at CRF 16.",
-        rich_help_panel=ENCODING,
-    ),
-]
-CodecOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-e",
-        "--encoder-option",
-        metavar="KEY=VALUE",
-        help="An encoder option, for example crf=18; repeat for more.",
         rich_help_panel=ENCODING,
     ),
 ]
@@ -135,6 +136,7 @@ def video(
     device: Device = "auto",
     backend: BackendName = "auto",
     precision: Precision = "auto",
+    wait_engine: WaitEngine = False,
     weights: WeightsName = DEFAULT,
     strength: Strength = 1.0,
     tile: Tile = "auto",
@@ -153,9 +155,9 @@ def video(
     set_up_logging(is_verbose=verbose)
     span = {"start": parse_time(start), "end": parse_time(end)}
     target = OutputSettings(codec, parse_options(encoder_option or []), overwrite, keep_partial)
-    settings = DerainSettings(weights, backend, device, precision, strength, parse_tile(tile), work_scale)
+    settings = DerainSettings(weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale)
     jobs = plan_jobs(inputs, output, VIDEO_SUFFIXES, is_recursive=recursive)
-    derainer = load_derainer(settings, jobs, as_json=as_json)
+    derainer = load_derainer(settings, jobs, as_json=as_json, is_quiet=quiet)
 
     def run(job: Job) -> dict[str, Any]:
         with closing(derain_video(job.source, job.target, derainer, output=target, **span)) as progress:
@@ -179,6 +181,7 @@ def image(
     device: Device = "auto",
     backend: BackendName = "auto",
     precision: Precision = "auto",
+    wait_engine: WaitEngine = False,
     weights: WeightsName = DEFAULT,
     strength: Strength = 1.0,
     tile: Tile = "auto",
@@ -189,9 +192,9 @@ def image(
 ) -> None:
     """Derain images at 8 or 16 bits; EXIF, ICC profile and alpha stay as they are."""
     set_up_logging(is_verbose=verbose)
-    settings = DerainSettings(weights, backend, device, precision, strength, parse_tile(tile), work_scale)
+    settings = DerainSettings(weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale)
     jobs = plan_jobs(inputs, output, FORMATS, is_recursive=recursive)
-    derainer = load_derainer(settings, jobs, as_json=as_json)
+    derainer = load_derainer(settings, jobs, as_json=as_json, is_quiet=quiet)
 
     def run(job: Job) -> dict[str, Any]:
         started = time.monotonic()
@@ -216,21 +219,15 @@ def image(
     run_jobs(jobs, run, as_json=as_json, is_verbose=verbose)
 
 
-def load_derainer(settings: DerainSettings, jobs: Sequence[Job], *, as_json: bool) -> Derainer:
+def load_derainer(settings: DerainSettings, jobs: Sequence[Job], *, as_json: bool, is_quiet: bool) -> Derainer:
     """The network, or every job refused: UsageError where weights, device or backend are not to be had."""
     try:
-        return Derainer(settings)
+        return Derainer(settings, announce=_log.info if is_quiet else console.note)
     except (WeightsError, BackendError) as error:
         if as_json:
             for job in jobs:
                 console.print_json({"input": str(job.source), "output": None, "error": str(error)})
         raise UsageError(str(error)) from error
-
-
-def set_up_logging(*, is_verbose: bool) -> None:
-    """Everything this package logs goes to stderr with --verbose; without, reports carry the warnings."""
-    level = logging.DEBUG if is_verbose else logging.CRITICAL
-    logging.basicConfig(level=level, format="%(message)s", handlers=[console.log_handler()], force=True)
 
 
 def parse_time(text: str | None) -> float | None:
@@ -242,20 +239,3 @@ def parse_time(text: str | None) -> float | None:
         raise UsageError(f"{text!r} is not a time; give seconds (90.5) or [HH:]MM:SS (1:30)")
     hours, minutes, seconds = match.groups(default="0")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def parse_options(texts: list[str]) -> dict[str, str]:
-    """Encoder options from "key=value" texts; raises UsageError."""
-    for text in texts:
-        if not re.fullmatch(r"[^=]+=.+", text):
-            raise UsageError(f"{text!r} is not an encoder option; write key=value, for example crf=18")
-    return dict(text.split("=", 1) for text in texts)
-
-
-def parse_tile(text: str) -> int | None:
-    """None for "auto", else a whole number; raises UsageError."""
-    if text == "auto":
-        return None
-    if not text.isdecimal():
-        raise UsageError(f"{text!r} is not a tile size; use auto, 0 or a number of pixels")
-    return int(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -40,6 +40,8 @@ class DerainSettings:
     backend: str = "auto"
     device: str = "auto"
     precision: str = "auto"
+    wait_engine: bool = False
+    """Wait until TensorRT has built its engine instead of working on another backend meanwhile."""
     strength: float = 1.0
     """Share of the residual that is applied, 0 to 1; 0 leaves every sample as it is."""
     tile: int | None = None
@@ -59,14 +61,27 @@ class DerainSettings:
 class Derainer:
     """The network with its settings, for any number of videos and images, one at a time."""
 
-    def __init__(self, settings: DerainSettings | None = None, *, backend: Backend | None = None) -> None:
-        """Load what the settings name, or use `backend`; raises WeightsError or BackendError."""
+    def __init__(
+        self,
+        settings: DerainSettings | None = None,
+        *,
+        backend: Backend | None = None,
+        announce: Callable[[str], None] = _log.info,
+    ) -> None:
+        """Load what the settings name, or use `backend`; raises WeightsError or BackendError.
+
+        `announce` takes a line that says which backend was chosen and why.
+        """
         self.settings = settings = settings or DerainSettings()
         self._threads = torch.get_num_threads()
-        with in_one_thread(self._threads):
-            self.backend = backend or load_backend(
-                load_weights(settings.weights), settings.backend, device=settings.device, precision=settings.precision
-            )
+        self.backend = backend or load_backend(
+            load_weights(settings.weights),
+            settings.backend,
+            device=settings.device,
+            precision=settings.precision,
+            wait_engine=settings.wait_engine,
+            announce=announce,
+        )
         self.warnings: list[str] = []
         self._tile = settings.tile
         self._fitting: set[torch.Size] = set()

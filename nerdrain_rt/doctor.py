@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import av
@@ -19,7 +18,10 @@ from rich.table import Column, Table
 from nerdrain_rt import console
 from nerdrain_rt.backends import NAMES, find_device, precision_name, why_backend_is_missing, why_device_is_missing
 from nerdrain_rt.backends.eager import best_dtype, has_native_bfloat16
+from nerdrain_rt.backends.engine_cache import default_folder
+from nerdrain_rt.backends.remembered import remembered_choices
 from nerdrain_rt.errors import WeightsError
+from nerdrain_rt.media.camera import camera_modes, list_cameras
 from nerdrain_rt.media.codecs import starts
 from nerdrain_rt.model.weights import BUNDLED, list_weights, load_weights, user_folder
 
@@ -28,7 +30,10 @@ ENCODERS = (
     "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
     "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_videotoolbox", "hevc_videotoolbox", "h264_qsv", "hevc_qsv",
 )  # fmt: skip
-LIBRARIES = ("nerdrain-rt", "torch", "av", "numpy", "safetensors", "opencv-python-headless", "pillow")
+LIBRARIES = (
+    "nerdrain-rt", "torch", "av", "numpy", "safetensors", "opencv-python-headless", "pillow", "openvino", "triton",
+    "torch-tensorrt", "torch-tensorrt-rtx", "PyQt6", "pyvirtualcam",
+)  # fmt: skip
 
 
 def examine() -> dict[str, Any]:
@@ -37,6 +42,7 @@ def examine() -> dict[str, Any]:
         "system": _examine_system(),
         "devices": _examine_devices(),
         "backends": _examine_backends(),
+        "choices": [str(choice) for choice in remembered_choices()],
         "codecs": {
             "decoders": {name: _has_codec(name, "r") for name in CODECS},
             "encoders": {name: _has_codec(name, "w") and starts(name) for name in ENCODERS},
@@ -46,6 +52,7 @@ def examine() -> dict[str, Any]:
         "folders": {
             "weights": str(user_folder()),
             "cache": str(platformdirs.user_cache_path("nerdrain-rt")),
+            "engines": str(default_folder()),
         },
     }
 
@@ -141,12 +148,10 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
 
 
 def _find_cameras() -> list[str]:
-    """Video devices of Linux by their names; other systems do not list them without opening them."""
-    found = []
-    for device in sorted(Path("/dev").glob("video*")):
-        name = Path("/sys/class/video4linux", device.name, "name")
-        found.append(f"{device} ({name.read_text().strip()})" if name.is_file() else str(device))
-    return found
+    return [
+        f"{camera.address} ({camera.name}): {', '.join(camera_modes(camera.address)) or 'modes not told'}"
+        for camera in list_cameras()
+    ]
 
 
 def _examine_weights(name: str) -> dict[str, Any]:

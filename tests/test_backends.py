@@ -9,8 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from nerdrain_rt.backends import Backend, find_device, load_backend, precision_name, why_device_is_missing
+from nerdrain_rt.backends import (
+    Backend,
+    find_device,
+    load_backend,
+    precision_name,
+    why_backend_is_missing,
+    why_device_is_missing,
+)
 from nerdrain_rt.backends.eager import EagerBackend, best_dtype
+from nerdrain_rt.backends.openvino import OpenVinoBackend
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import Weights
@@ -36,6 +44,8 @@ CASES = (
     Case(EagerBackend, "eager", "cpu", torch.float32, 1e-5),
     Case(EagerBackend, "eager", "cpu", torch.bfloat16, 0.1),
     Case(EagerBackend, "eager", "cpu", torch.float16, 0.02),
+    Case(OpenVinoBackend, "openvino", "cpu", torch.float32, 1e-3),
+    Case(OpenVinoBackend, "openvino", "cpu", torch.bfloat16, 0.1),
     Case(EagerBackend, "eager", "cuda", torch.float32, 1e-3),  # TF32 convolutions
     Case(EagerBackend, "eager", "cuda", torch.bfloat16, 0.1),
     Case(EagerBackend, "eager", "cuda", torch.float16, 0.02),
@@ -55,6 +65,8 @@ def net() -> NerdRain:
     scope="module", params=[case for case in CASES if not why_device_is_missing(torch.device(case.device))], ids=str
 )
 def case(request) -> Case:
+    if reason := why_backend_is_missing(request.param.name, torch.device(request.param.device)):
+        pytest.skip(reason)
     return request.param
 
 
@@ -179,7 +191,7 @@ def test_auto_takes_the_precision_that_suits_the_processor(weights):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"name": "magic"}, "magic: no such backend; there are eager"),
+        ({"name": "magic"}, "magic: no such backend; there are tensorrt, fused, compile, openvino, eager"),
         ({"precision": "int3"}, "int3: no such precision; there are fp32, bf16, fp16"),
         ({"device": "toaster"}, "toaster: unknown device; use auto, cpu, cuda, cuda:N or mps"),
         ({"device": "meta"}, "meta: not a device this program runs on; use --device auto or cpu"),

@@ -21,9 +21,9 @@ LAYERS = (
     {"pipeline"},
     {"__init__"},
     {"console"},
-    {"batch"},
+    {"batch", "command_options"},
     {"training", "evaluation", "benchmark", "doctor", "weights_cli", "engine_cli", "gui_command"},
-    {"benchmark_command", "live_command"},
+    {"live_command"},
     {"cli"},
     {"__main__"},
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-NAMES = ("eager",)
-"""Every backend, each a module of this package; `auto` prefers the earlier ones."""
-CANDIDATES = {"cpu": ("eager",), "cuda": ("eager",), "mps": ("eager",)}
-"""What `auto` chooses from on a type of device, best first."""
+NAMES = ("tensorrt", "fused", "compile", "openvino", "eager")
+"""Every backend, each a module of this package."""
+CANDIDATES = {"cpu": ("openvino", "eager"), "cuda": ("tensorrt", "fused", "compile", "eager"), "mps": ("eager",)}
+"""What `auto` chooses from on a type of device; on a processor the first that loads, on a GPU what proves fastest."""
+BUILD_SECONDS = {"tensorrt": 300.0, "compile": 60.0}
+"""What it takes to make these ready where nothing is kept from before."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -80,31 +84,60 @@ def why_backend_is_missing(name: str, device: torch.device) -> str | None:
     return _way(name).why_missing(device)
 
 
-def load_backend(weights: Weights, name: str = "auto", *, device: str = "auto", precision: str = "auto") -> Backend:
+def load_backend(
+    weights: Weights,
+    name: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    wait_engine: bool = False,
+    announce: Callable[[str], None] = _log.info,
+) -> Backend:
     """The network of `weights` made ready on a device; for "auto", the best backend that can be had there.
 
-    Raises BackendError where backend, device or precision is not available, saying why.
+    `announce` takes a line that says what "auto" chose and why. With `wait_engine` TensorRT's engine is waited for;
+    else another backend works until it is built. Raises BackendError where backend, device or precision is not
+    available, saying why.
     """
     if precision not in ("auto", *PRECISIONS):
         raise BackendError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
     dtype = PRECISIONS.get(precision)
     where = find_device(device)
     if name == "auto":
-        return _load_best(weights, where, dtype)
+        return _load_best(weights, where, dtype, wait_engine=wait_engine, announce=announce)
     if reason := why_backend_is_missing(name, where):
         raise BackendError(f"{name}: {reason}")
-    return _way(name).load(weights, where, dtype)
+    return _loader(name, weights, where, dtype, wait_engine=wait_engine)()
 
 
-def _load_best(weights: Weights, device: torch.device, dtype: torch.dtype | None) -> Backend:
-    """The first of the candidates that loads; eager, the last one, always does."""
-    *candidates, last = [name for name in CANDIDATES[device.type] if not why_backend_is_missing(name, device)]
-    for name in candidates:
-        try:
-            return _way(name).load(weights, device, dtype)
-        except BackendError as error:
-            _log.warning("%s", error)
-    return _way(last).load(weights, device, dtype)
+def _load_best(
+    weights: Weights,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    *,
+    wait_engine: bool,
+    announce: Callable[[str], None],
+) -> Backend:
+    from nerdrain_rt.backends.choice import load_auto
+    from nerdrain_rt.backends.eager import best_dtype
+    from nerdrain_rt.backends.engine_cache import EngineCache
+    from nerdrain_rt.backends.remembered import Key, machine_of
+
+    names = [name for name in CANDIDATES[device.type] if not why_backend_is_missing(name, device)]
+    candidates = {name: _loader(name, weights, device, dtype, wait_engine=wait_engine) for name in names}
+    machine = machine_of(device) if device.type == "cuda" else {}
+    key = Key(machine, weights.sha256, "auto" if dtype is None else precision_name(dtype))
+    waits = {} if wait_engine else BUILD_SECONDS
+    if "tensorrt" in names and any(engine.spec.weights == weights.sha256 for engine in EngineCache().engines()):
+        waits = {name: seconds for name, seconds in waits.items() if name != "tensorrt"}
+    return load_auto(candidates, device, dtype or best_dtype(device), key=key, announce=announce, load_seconds=waits)
+
+
+def _loader(
+    name: str, weights: Weights, device: torch.device, dtype: torch.dtype | None, *, wait_engine: bool
+) -> Callable[[], Backend]:
+    options = {"wait_engine": wait_engine} if name == "tensorrt" else {}
+    return partial(_way(name).load, weights, device, dtype, **options)
 
 
 class _Way(Protocol):
@@ -112,7 +145,9 @@ class _Way(Protocol):
 
     def why_missing(self, device: torch.device) -> str | None: ...
 
-    def load(self, weights: Weights, device: torch.device, dtype: torch.dtype | None = None) -> Backend: ...
+    def load(
+        self, weights: Weights, device: torch.device, dtype: torch.dtype | None = None, **options: Any
+    ) -> Backend: ...
 
 
 def _way(name: str) -> _Way:

@@ -178,7 +178,7 @@ class AutoBackend:
 
     def _loaders(self) -> Candidates:
         """The candidates, where those that are in use for another size need no loading."""
-        in_use = {backend.name: backend for backend in self._chosen.values()}
+        in_use = {_key_of(backend): backend for backend in self._chosen.values()}
 
         def loader(name: str) -> Callable[[], Backend]:
             return (lambda: in_use[name]) if name in in_use else self.candidates[name]
@@ -187,10 +187,10 @@ class AutoBackend:
 
     def _drop(self, failed: Backend, error: BackendError) -> None:
         """Go on without a candidate that failed; raises its error where it was the last one."""
-        self.candidates = {name: load for name, load in self.candidates.items() if name != failed.name}
+        self.candidates = {name: load for name, load in self.candidates.items() if name != _key_of(failed)}
         if not self.candidates:
             raise error
-        self.announce(f"{error}; going on without {failed.name}")
+        self.announce(f"{error}; going on without {_key_of(failed)}")
         self._chosen = {bucket: backend for bucket, backend in self._chosen.items() if backend is not failed}
 
 
@@ -217,6 +217,11 @@ def load_auto(
             _log.warning("%s", error)
             reasons.append(f"{name}: {error}")
     raise BackendError(f"no backend runs on {device}: {'; '.join(reasons)}")
+
+
+def _key_of(backend: Backend) -> str:
+    """The name it was loaded by; what it calls itself may say more after a space."""
+    return backend.name.partition(" ")[0]
 
 
 def _first_line(error: Exception) -> str:

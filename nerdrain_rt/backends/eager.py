@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nerdrain_rt.lanes import in_one_thread
 from nerdrain_rt.model.net import NerdRain
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def why_missing(device: torch.device) -> str | None:
 
 def load(weights: Weights, device: torch.device, dtype: torch.dtype | None = None) -> EagerBackend:
     """The network of `weights` on a device, by default in the precision that suits it."""
-    return EagerBackend(weights.build(), device, dtype)
+    with in_one_thread(torch.get_num_threads()):
+        return EagerBackend(weights.build(), device, dtype)
 
 
 class EagerBackend:
