@@ -55,8 +55,14 @@ class FeedForwardWeights:
 
 @triton.jit
 def gated(first, second):
-    """gelu(first) * second."""
-    return 0.5 * first * (1.0 + tl.erf(first * 0.7071067811865476)) * second
+    """gelu(first) * second, with the error function of Abramowitz and Stegun 7.1.26 (error below 1.5e-7).
+
+    libdevice's needs three times the instructions, for digits that half precision drops.
+    """
+    size = tl.abs(first)
+    t = 1.0 / (1.0 + 0.23164189 * size)
+    tail = ((((0.5307027145 * t - 0.7265760135) * t + 0.7107068705) * t - 0.142248368) * t + 0.127414796) * t
+    return (tl.maximum(first, 0.0) - size * tail * tl.exp2(-0.72134752 * first * first)) * second
 
 
 @tuned(

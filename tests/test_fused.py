@@ -1,0 +1,141 @@
+"""The fused backend: the whole network against eager float32, and what it says where it cannot run."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.triton_cpu import DEVICE, HAS_GPU  # first: it sets Triton up
+
+from nerdrain_rt.backends.fused import FusedBackend, load, why_missing
+from nerdrain_rt.errors import BackendError
+from nerdrain_rt.model.net import NerdRain, NetConfig
+from nerdrain_rt.model.weights import load_weights
+
+
+def network(config: NetConfig) -> NerdRain:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        return NerdRain(config).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "dtype", "bound"),
+    [
+        (NetConfig(width=8, depths=(1, 1, 1), head_width=16), (16, 32), torch.bfloat16, 0.1),
+        (NetConfig(width=32, depths=(1, 1, 1)), (16, 16), torch.float16, 0.02),
+    ],
+    ids=["tiny", "S"],
+)
+@torch.inference_mode()
+def test_the_residual_is_that_of_the_network(config, size, dtype, bound):
+    net = network(config)
+    rainy = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    expected = net(rainy)
+    residual = FusedBackend(copy.deepcopy(net), DEVICE, dtype)(rainy.to(DEVICE)).cpu()
+    assert (residual.shape, residual.dtype) == (rainy.shape, torch.float32)
+    assert (residual - expected).abs().max() <= bound * expected.abs().max()
+
+
+def test_float32_is_refused():
+    with pytest.raises(BackendError, match="no kernels for torch.float32; use fp16 or bf16"):
+        FusedBackend(network(NetConfig(width=8, depths=(1, 1, 1), head_width=16)), DEVICE, torch.float32)
+
+
+@pytest.fixture
+def ampere(monkeypatch) -> None:
+    """A machine with a GPU that the kernels run on."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.mark.usefixtures("ampere")
+def test_nothing_is_missing_on_a_suitable_gpu():
+    assert why_missing(CUDA) is None
+
+
+def test_a_processor_is_no_gpu():
+    assert why_missing(torch.device("cpu")) == "its kernels need an NVIDIA GPU, not cpu"
+
+
+@pytest.mark.usefixtures("ampere")
+def test_an_old_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert why_missing(CUDA) == "the GPU has compute capability 7.5; the kernels need 8.0"
+
+
+@pytest.mark.usefixtures("ampere")
+def test_no_driver_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert why_missing(CUDA) == "no NVIDIA GPU or driver that PyTorch can use"
+
+
+@pytest.mark.usefixtures("ampere")
+def test_missing_triton_is_said(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert why_missing(CUDA) == "Triton is not installed; pip install triton"
+
+
+def test_load_refuses_where_something_is_missing():
+    with pytest.raises(BackendError, match="fused: its kernels need an NVIDIA GPU, not cpu"):
+        load(load_weights(), torch.device("cpu"))
+
+
+def test_importing_the_backend_loads_no_triton():
+    code = "import sys, torch; before = set(sys.modules); import nerdrain_rt.backends.fused; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "nerdrain_rt.backends.fused" in loaded
+    assert not [name for name in loaded if name.split(".")[0] == "triton"]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> tuple[NerdRain, FusedBackend]:
+    net = load_weights().build()
+    return net.to(DEVICE), FusedBackend(copy.deepcopy(net), DEVICE)
+
+
+def natural(size: tuple[int, int]) -> torch.Tensor:
+    """Noise of every scale, as photographs have it."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.zeros(1, 3, *size)
+    for octave in range(6):
+        noise = torch.rand(1, 3, size[0] >> octave, size[1] >> octave, generator=generator)
+        image += 2**octave * torch.nn.functional.interpolate(noise, size, mode="bilinear")
+    return (image / image.max()).to(DEVICE)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(720, 1280), (1088, 1920)], ids=str)
+@torch.inference_mode()
+def test_half_precision_is_60_decibels_from_float32(shipped, size):
+    assert HAS_GPU
+    net, backend = shipped
+    rainy = natural(size)
+    error = backend(rainy) - net(rainy)
+    assert -10 * torch.log10(error.square().mean()) >= 60
+
+
+@pytest.mark.gpu
+@torch.inference_mode()
+def test_a_replayed_graph_is_the_first_run(shipped):
+    _, backend = shipped
+    rainy = natural((720, 1280))
+    first = backend(rainy)
+    backend(natural((256, 512)))
+    assert torch.equal(backend(rainy), first)
+    assert not torch.equal(backend(1 - rainy), first)
+
+
+@pytest.mark.gpu
+@torch.inference_mode()
+def test_an_old_size_makes_way_and_comes_back(shipped):
+    _, backend = shipped
+    sizes = [(64, 64), (64, 96), (96, 64), (128, 64), (64, 64)]
+    results = [backend(natural(size)) for size in sizes]
+    assert torch.equal(results[0], results[-1])
