@@ -108,6 +108,7 @@ def _progress_monitor(trt: Any, report: Report) -> Any:
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.phases: dict[str, list[int]] = {}
+            self.done = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.phases[phase_name] = [0, num_steps]
@@ -120,7 +121,8 @@ def _progress_monitor(trt: Any, report: Report) -> Any:
             done, share = 0.0, 1.0
             for finished, steps in self.phases.values():
                 done, share = done + share * finished / steps, share / steps
-            report("building the engine", min(done, 1.0))
+            self.done = min(1.0, max(self.done, done))  # phases of one name may nest
+            report("building the engine", self.done)
             return True
 
     return Monitor()
