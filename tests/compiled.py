@@ -1,10 +1,15 @@
 """Compile every kernel for a GPU that is not there, and print what it takes: a line for each."""
 
+import re
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from triton.runtime import Autotuner
 
 from nerdrain_rt.backends.kernels import attention, feed_forward, head, resample
 
@@ -18,9 +23,11 @@ def argument_type(name: str) -> str:
 
 
 def compile_kernel(kernel: Any, capability: int, constants: dict[str, int]) -> str:
-    """Compile the first configuration; gives the line to print."""
-    config = kernel.configs[0] if hasattr(kernel, "configs") else triton.Config({}, num_warps=4)
-    function = kernel.fn if hasattr(kernel, "configs") else kernel
+    """Compile the first configuration that tuning would try; gives the line to print."""
+    function, config = kernel, triton.Config({}, num_warps=4)
+    if isinstance(kernel, Autotuner):
+        kernel.nargs = {}
+        function, config = kernel.fn, kernel.prune_configs(constants)[0]
     constants = constants | config.kwargs
     names = function.arg_names
     signature = {name: "constexpr" if name in constants else argument_type(name) for name in names}
@@ -37,11 +44,6 @@ def compile_kernel(kernel: Any, capability: int, constants: dict[str, int]) -> s
 
 def spilled(compiled: Any) -> int:
     """Bytes of stack that the machine code uses."""
-    import re
-    import subprocess
-    import tempfile
-    from pathlib import Path
-
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
@@ -58,13 +60,13 @@ def compile_all(capability: int) -> None:
         head_channels = channels // heads
         sizes = {"C": channels, "CP": channels}
         heads_sizes = {"D": head_channels, "DP": head_channels}
-        pairs = {"PAIRS": attention.PAIRS}
-        hidden = -(-int(channels * 2.66) // feed_forward.PART) * feed_forward.PART
-        parts = {"HIDDEN": hidden, "PART": feed_forward.PART, "PAIRS": feed_forward.PAIRS}
-        print(compile_kernel(attention.gram_kernel, capability, sizes | heads_sizes | pairs))
+        hidden = int(channels * 2.66)
+        part = min(feed_forward.PARTS, key=lambda part: -hidden % part)
+        parts = {"HIDDEN": -(-hidden // part) * part, "PART": part}
+        print(compile_kernel(attention.gram_kernel, capability, sizes | heads_sizes))
         print(compile_kernel(attention.softmax_kernel, capability, heads_sizes | {"ROWS": 4, "TILES": 16}))
         print(compile_kernel(attention.mix_kernel, capability, sizes | heads_sizes))
-        print(compile_kernel(attention.apply_kernel, capability, sizes | pairs))
+        print(compile_kernel(attention.apply_kernel, capability, sizes))
         print(compile_kernel(feed_forward.feed_forward_kernel, capability, sizes | parts))
         print(compile_kernel(resample.merge_kernel, capability, sizes))
     outputs = {"HIDDEN": 256, "HP": 256, "CHANNELS_OUT": 3, "OUT": 16}

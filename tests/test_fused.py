@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from tests.triton_cpu import DEVICE, HAS_GPU  # first: it sets Triton up
+from tests.triton_cpu import DEVICE, HAS_GPU  # isort: split
 
 from nerdrain_rt.backends.fused import FusedBackend, load, why_missing
 from nerdrain_rt.errors import BackendError
@@ -40,7 +40,7 @@ def test_the_residual_is_that_of_the_network(config, size, dtype, bound):
 
 
 def test_float32_is_refused():
-    with pytest.raises(BackendError, match="no kernels for torch.float32; use fp16 or bf16"):
+    with pytest.raises(BackendError, match=r"no kernels for torch\.float32; use fp16 or bf16"):
         FusedBackend(network(NetConfig(width=8, depths=(1, 1, 1), head_width=16)), DEVICE, torch.float32)
 
 
@@ -88,7 +88,9 @@ def test_load_refuses_where_something_is_missing():
 
 
 def test_importing_the_backend_loads_no_triton():
-    code = "import sys, torch; before = set(sys.modules); import nerdrain_rt.backends.fused; print(*set(sys.modules) - before)"
+    code = (
+        "import sys, torch; old = set(sys.modules); import nerdrain_rt.backends.fused; print(*set(sys.modules) - old)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "nerdrain_rt.backends.fused" in loaded
     assert not [name for name in loaded if name.split(".")[0] == "triton"]

@@ -18,11 +18,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from nerdrain_rt.backends.kernels.launch import check_image, padded, rows_per_program, tuned
+from nerdrain_rt.backends.kernels.launch import check_image, padded, rows_per_program, tuned, walks
 from nerdrain_rt.model.net import ChannelAttention, Norm
 
-PAIRS = 32
-"""Pairs of columns that one program walks down."""
+GRAM_PAIRS = 16
+"""Pairs of columns that one program of pass 1 walks down; the number of its results hangs on it."""
+STRIP = 64
+"""Columns by which the rows of a walk are reckoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,7 @@ def slide(taps, left, even, odd, right, even0, even1, odd0, odd1):
     return even_done, odd_done, even0, even1, odd0, odd1
 
 
-@tuned(
-    triton.Config({}, num_warps=4, num_stages=1),
-    triton.Config({}, num_warps=4, num_stages=2),
-    triton.Config({}, num_warps=2, num_stages=1),
-    triton.Config({}, num_warps=8, num_stages=1),
-    key=["C", "D"],
-)
+@tuned(*walks(GRAM_PAIRS), key=["C", "D"], rows=lambda sizes: 2 * sizes["DP"])
 @triton.jit
 def gram_kernel(
     x,
@@ -238,13 +234,7 @@ def add_to_pixels(x, out, change, pixels, is_inside, C: tl.constexpr, CP: tl.con
     tl.store(out + at, (before + tl.trans(change)).to(out.dtype.element_ty), mask=mask)
 
 
-@tuned(
-    triton.Config({}, num_warps=4, num_stages=1),
-    triton.Config({}, num_warps=4, num_stages=2),
-    triton.Config({}, num_warps=2, num_stages=1),
-    triton.Config({}, num_warps=8, num_stages=1),
-    key=["C"],
-)
+@tuned(*walks(16, 32), key=["C"], rows=lambda sizes: sizes["CP"])
 @triton.jit
 def apply_kernel(
     x,
@@ -298,13 +288,13 @@ def attention_matrix(x: Tensor, weights: AttentionWeights) -> Tensor:
     batch, height, width, channels = x.shape
     heads, head_channels = weights.heads, channels // weights.heads
     padded_channels, padded_head = padded(channels), padded(head_channels)
-    strips = triton.cdiv(width, 2 * PAIRS)
+    strips = triton.cdiv(width, 2 * GRAM_PAIRS)
     rows = rows_per_program(height, strips * heads * batch)
     tiles = strips * triton.cdiv(height, rows)
     partial = x.new_empty((batch, heads, tiles, padded_head + 2, padded_head), dtype=torch.float32)
     gram_kernel[tiles, heads, batch](
         x, weights.gamma, weights.beta, weights.qkv, weights.depthwise, partial, height, width, rows,
-        C=channels, CP=padded_channels, D=head_channels, DP=padded_head, PAIRS=PAIRS,
+        C=channels, CP=padded_channels, D=head_channels, DP=padded_head,
     )  # fmt: skip
     attention = x.new_empty((batch, heads, padded_head, padded_head))
     softmax_kernel[padded_head // 4, heads, batch](
@@ -321,11 +311,10 @@ def apply_attention(x: Tensor, mix: Tensor, weights: AttentionWeights) -> Tensor
     """Pass 2, B H W C to the same: x and what attention adds to it."""
     check_image(x)
     batch, height, width, channels = x.shape
-    strips = triton.cdiv(width, 2 * PAIRS)
-    rows = rows_per_program(height, strips * batch)
+    rows = rows_per_program(height, triton.cdiv(width, STRIP) * batch)
     out = torch.empty_like(x)
-    apply_kernel[strips * triton.cdiv(height, rows), batch](
+    apply_kernel[lambda sizes: (triton.cdiv(width, 2 * sizes["PAIRS"]) * triton.cdiv(height, rows), batch)](
         x, weights.gamma, weights.beta, weights.qkv, weights.depthwise, mix, out, height, width, rows,
-        C=channels, CP=padded(channels), PAIRS=PAIRS,
+        C=channels, CP=padded(channels),
     )  # fmt: skip
     return out

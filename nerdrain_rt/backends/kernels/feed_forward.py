@@ -14,14 +14,12 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
-from nerdrain_rt.backends.kernels.attention import add_to_pixels, load_matrix, load_normed, load_taps, slide
-from nerdrain_rt.backends.kernels.launch import check_image, padded, rows_per_program, tuned
+from nerdrain_rt.backends.kernels.attention import STRIP, add_to_pixels, load_matrix, load_normed, load_taps, slide
+from nerdrain_rt.backends.kernels.launch import check_image, padded, rows_per_program, tuned, walks
 from nerdrain_rt.model.net import FeedForward, Norm
 
-PAIRS = 16
-"""Pairs of columns that one program walks down."""
-PART = 64
-"""Hidden channels that a program has in flight."""
+PARTS = (128, 64)
+"""Hidden channels that a program has in flight: as many as registers hold, fewer where fewer are wasted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +34,14 @@ class FeedForwardWeights:
     expand: Tensor
     depthwise: Tensor
     project: Tensor
+    part: int
 
     @classmethod
     def of(cls, norm: Norm, module: FeedForward, order: Tensor, dtype: torch.dtype) -> FeedForwardWeights:
         """Pack the modules for pictures whose channel k is the module's channel order[k]."""
         hidden = module.project.weight.shape[1]
-        extra = -hidden % PART
+        part = min(PARTS, key=lambda part: -hidden % part)
+        extra = -hidden % part
         expand = module.expand.weight[:, order, 0, 0].unflatten(0, (2, hidden))
         taps = module.depthwise.weight.float().flatten(1).T.unflatten(1, (2, hidden))
         return cls(
@@ -50,6 +50,7 @@ class FeedForwardWeights:
             expand=pad(expand.to(dtype), (0, 0, 0, extra)).contiguous(),
             depthwise=pad(taps, (0, extra)).contiguous(),
             project=pad(module.project.weight[order, :, 0, 0].to(dtype), (0, extra)).contiguous(),
+            part=part,
         )
 
 
@@ -65,12 +66,7 @@ def gated(first, second):
     return (tl.maximum(first, 0.0) - size * tail * tl.exp2(-0.72134752 * first * first)) * second
 
 
-@tuned(
-    triton.Config({}, num_warps=4, num_stages=1),
-    triton.Config({}, num_warps=4, num_stages=2),
-    triton.Config({}, num_warps=8, num_stages=1),
-    key=["C"],
-)
+@tuned(*walks(16), key=["C"], rows=lambda sizes: sizes["PART"])
 @triton.jit
 def feed_forward_kernel(
     x,
@@ -143,11 +139,10 @@ def feed_forward(x: Tensor, weights: FeedForwardWeights) -> Tensor:
     """B H W C to the same: x and what the feed-forward adds to it."""
     check_image(x)
     batch, height, width, channels = x.shape
-    strips = triton.cdiv(width, 2 * PAIRS)
-    rows = rows_per_program(height, strips * batch)
+    rows = rows_per_program(height, triton.cdiv(width, STRIP) * batch)
     out = torch.empty_like(x)
-    feed_forward_kernel[strips * triton.cdiv(height, rows), batch](
+    feed_forward_kernel[lambda sizes: (triton.cdiv(width, 2 * sizes["PAIRS"]) * triton.cdiv(height, rows), batch)](
         x, weights.gamma, weights.beta, weights.expand, weights.depthwise, weights.project, out, height, width, rows,
-        C=channels, CP=padded(channels), HIDDEN=weights.project.shape[1], PART=PART, PAIRS=PAIRS,
+        C=channels, CP=padded(channels), HIDDEN=weights.project.shape[1], PART=weights.part,
     )  # fmt: skip
     return out

@@ -30,9 +30,10 @@ class HeadWeights:
     biases: tuple[Tensor, Tensor, Tensor, Tensor]
 
     @classmethod
-    def of(cls, first: nn.Conv2d, second: nn.Conv2d, third: nn.Conv2d, last: nn.Conv2d, dtype: torch.dtype) -> HeadWeights:
+    def of(cls, *layers: nn.Conv2d, dtype: torch.dtype) -> HeadWeights:
         """Pack a head's 3x3 and three 1x1 convolutions."""
-        biases = [layer.bias.float() for layer in (first, second, third, last) if layer.bias is not None]
+        first, second, third, last = layers
+        biases = [layer.bias.float() for layer in layers if layer.bias is not None]
         extra = OUT - last.weight.shape[0]
         return cls(
             first=first.weight.flatten(2).permute(2, 1, 0).to(dtype).contiguous(),
