@@ -117,11 +117,12 @@ def _progress_monitor(trt: Any, report: Report) -> Any:
             self.phases.pop(phase_name, None)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            self.phases[phase_name][0] = step + 1
+            if phase_name in self.phases:
+                self.phases[phase_name][0] = step + 1
             done, share = 0.0, 1.0
             for finished, steps in self.phases.values():
                 done, share = done + share * finished / steps, share / steps
-            self.done = min(1.0, max(self.done, done))  # phases of one name may nest
+            self.done = min(1.0, max(self.done, done))  # how phases nest is TensorRT's own affair
             report("building the engine", self.done)
             return True
 
