@@ -76,15 +76,16 @@ class FusedBackend:
         while len(self._graphs) >= GRAPHS:
             self._graphs.popitem(last=False)
         static = rainy.float().contiguous().clone()
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self._net(static)
-        stream.synchronize()
-        torch.cuda.empty_cache()  # the recording allocates anew, in memory of its own
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
-            residual = self._net(static)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            with torch.cuda.stream(stream):
+                self._net(static)
+            # Other threads go on copying pictures while this one records.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                residual = self._net(static)
+        torch.cuda.current_stream().wait_stream(stream)
         logger.debug("recorded a graph for %s", tuple(rainy.shape))
         return Graph(graph, static, residual)
 

@@ -132,6 +132,7 @@ def feed_forward_kernel(
                 add_to_pixels(before, out, change, at, columns < width, C, CP)
                 change = tl.dot(to_out, gated(first_odd, second_odd).to(half))
                 add_to_pixels(before, out, change, at + 1, columns + 1 < width, C, CP)
+        tl.debug_barrier()  # the next part may read with other threads what these wrote
         before = out
 
 

@@ -41,12 +41,7 @@ def walks(*pairs: int) -> list[triton.Config]:
 
 def padded(channels: int) -> int:
     """The power of two that holds so many channels, and is large enough for matrix units."""
-    return max(16, triton.next_power_of_2(channels))
-
-
-def aligned(channels: int) -> int:
-    """Channels stored for so many: rows of 16 bytes, which one thread moves at once."""
-    return -(-channels // 8) * 8
+    return max(16, 1 << (channels - 1).bit_length())
 
 
 def rows_per_program(height: int, strips: int) -> int:

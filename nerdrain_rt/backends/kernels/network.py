@@ -96,9 +96,10 @@ class FusedFusion:
 
     def __init__(self, net: Fusion, order: Tensor, dtype: torch.dtype) -> None:
         both = torch.cat([order, order + len(order)])
-        self.query, self.key = (
-            Convolution(layer.weight[order][:, order], layer.bias[order], dtype=dtype) for layer in (net.query, net.key)
-        )
+        assert net.query.bias is not None
+        assert net.key.bias is not None
+        self.query = Convolution(net.query.weight[order][:, order], net.query.bias[order], dtype=dtype)
+        self.key = Convolution(net.key.weight[order][:, order], net.key.bias[order], dtype=dtype)
         self.weighs = tuple(
             Convolution(layer.weight[:, both], layer.bias, dtype=dtype, stride=2) for layer in (net.weigh1, net.weigh2)
         )
