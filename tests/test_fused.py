@@ -25,7 +25,7 @@ def network(config: NetConfig) -> NerdRain:
     ("config", "size", "dtype", "bound"),
     [
         (NetConfig(width=8, depths=(1, 1, 1), head_width=16), (16, 32), torch.bfloat16, 0.1),
-        (NetConfig(width=32, depths=(1, 1, 1)), (16, 16), torch.float16, 0.02),
+        pytest.param(NetConfig(width=32, depths=(1, 1, 1)), (16, 16), torch.float16, 0.02, marks=pytest.mark.slow),
     ],
     ids=["tiny", "S"],
 )
