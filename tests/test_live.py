@@ -243,7 +243,7 @@ def test_sinks_come_and_go_while_frames_flow():
 
 
 def test_a_sink_that_hangs_holds_nothing_up(monkeypatch):
-    monkeypatch.setattr("nerdrain_rt.live.STALLED_SECONDS", 0.05)
+    monkeypatch.setattr("nerdrain_rt.live.sinks.STALLED_SECONDS", 0.05)
     is_over, stuck, good = threading.Event(), KeepingSink("stuck"), KeepingSink("good")
     stuck.write = lambda frame: is_over.wait(PATIENCE_SECONDS)
     source = FrameSource(10**9)

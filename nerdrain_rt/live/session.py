@@ -1,0 +1,163 @@
+"""What goes on around live frames while they are derained."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self, cast
+
+from nerdrain_rt.backends import precision_name
+from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.frame import Frame
+from nerdrain_rt.live.figures import LiveReport, LiveStats, Meter, SinkStats, WorkScaleStep
+from nerdrain_rt.live.governor import Governor
+from nerdrain_rt.live.sinks import Sinks
+from nerdrain_rt.media.live_base import LiveFrame, LiveSource
+from nerdrain_rt.media.picture_copies import PictureCopies, beside
+from nerdrain_rt.media.sink import SinkInput
+from nerdrain_rt.stages import Latest
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """How live frames are derained. Raises UsageError for what cannot be."""
+
+    max_latency_ms: float | None = None
+    """The latency to hold by working at a smaller scale; None: never do."""
+    keep_rainy: bool = False
+    """Keep each frame as it was before deraining, at the cost of a copy."""
+    side_by_side: bool = False
+    """Give the sinks rainy and clean beside each other."""
+    duration_seconds: float | None = None
+    """Stop after this time."""
+
+    def __post_init__(self) -> None:
+        if self.max_latency_ms is not None and self.max_latency_ms <= 0:
+            raise UsageError(f"the latency to hold is {self.max_latency_ms:g} ms; it must be above 0")
+        if self.duration_seconds is not None and self.duration_seconds <= 0:
+            raise UsageError(f"the duration is {self.duration_seconds:g} s; it must be above 0")
+
+
+class LiveSession:
+    """What `derain_live` keeps of a run: figures, governor and sinks; entered before the stages, left after them."""
+
+    def __init__(self, source: LiveSource, derainer: Derainer, sinks: Sinks, settings: LiveSettings) -> None:
+        self.meter = Meter()
+        self._source = source
+        self._derainer = derainer
+        self._sinks = sinks
+        self._settings = settings
+        self._known_warnings = len(derainer.warnings)
+        self._steps: list[WorkScaleStep] = []
+        self._governor: Governor | None = None
+        if settings.max_latency_ms is not None:
+            self._governor = Governor(settings.max_latency_ms, derainer.settings.work_scale)
+        self._timer = threading.Timer(settings.duration_seconds or 0, source.stop)
+
+    def __enter__(self) -> Self:
+        self._started = self._source.clock.now()
+        self._sinks.start(SinkInput(self._source.info, self._source.sound), self._source.clock.now)
+        self._source.on_sound = self._sinks.put_sound
+        if self._settings.duration_seconds is not None:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._seconds = self._source.clock.now() - self._started
+        self._sinks.__exit__(kind, error, traceback)
+        if self._governor is not None and self._derainer.settings.work_scale == self._governor.scale:
+            self._derainer.settings = replace(self._derainer.settings, work_scale=self._governor.limit)
+
+    def derain(self, frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
+        """Each frame derained by the settings and backend of that moment.
+
+        All three steps are in the thread that iterates: a step that ran ahead would work on frames that are overtaken.
+        """
+        copies = PictureCopies()
+        derainer = copy.copy(self._derainer)
+        keeps_rainy = self._settings.keep_rainy or self._settings.side_by_side
+        for frame in frames:
+            if derainer.backend is not self._derainer.backend:
+                derainer = copy.copy(self._derainer)
+            derainer.settings = self._derainer.settings
+            kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
+            for clean in derainer.derain([replace(frame, rainy=kept)]):
+                yield cast(LiveFrame, clean)
+
+    def put(self, frame: LiveFrame) -> None:
+        """Count a clean frame, give it to the sinks, and let the governor act on its latency."""
+        now = self._source.clock.now()
+        latency = 1000 * (now - frame.captured)
+        self.meter.add(now, latency)
+        if self._settings.side_by_side and frame.rainy is not None:
+            self._sinks.put(replace(frame, picture=beside(frame.rainy, frame.picture)))
+        else:
+            self._sinks.put(frame)
+        self._govern(latency, now - self._started)
+
+    def stats(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveStats:
+        """The figures of now."""
+        sinks = self._sinks.stats
+        return LiveStats(
+            seconds=self._source.clock.now() - self._started,
+            frames_in=self._source.frames_read,
+            frames_out=self.meter.count,
+            fps=self.meter.fps,
+            latency_ms=self.meter.quantile(0.5),
+            latency_p95_ms=self.meter.quantile(0.95),
+            dropped=_dropped(captured, clean, sinks),
+            work_scale=self._derainer.settings.work_scale,
+            is_connected=self._source.is_connected,
+            sinks=sinks,
+            warnings=self._warnings,
+        )
+
+    def report(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveReport:
+        """What was done; after the sinks have ended."""
+        backend, sinks = self._derainer.backend, self._sinks.stats
+        return LiveReport(
+            input=self._source.name,
+            frames_in=self._source.frames_read,
+            frames_out=self.meter.count,
+            seconds=self._seconds,
+            latency_ms=self.meter.all.quantile(0.5),
+            latency_p95_ms=self.meter.all.quantile(0.95),
+            dropped=_dropped(captured, clean, sinks),
+            work_scale_steps=tuple(self._steps),
+            sinks=sinks,
+            device=str(backend.device),
+            backend=backend.name,
+            precision=precision_name(backend.dtype),
+            warnings=self._warnings,
+        )
+
+    @property
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self._source.warnings, *self._derainer.warnings[self._known_warnings :])
+
+    def _govern(self, latency_ms: float, seconds: float) -> None:
+        if self._governor is None or self._settings.max_latency_ms is None:
+            return
+        settings = self._derainer.settings
+        if settings.work_scale != self._governor.scale:
+            self._governor = Governor(self._settings.max_latency_ms, settings.work_scale)
+        step = self._governor.update(latency_ms, seconds)
+        if step is not None:
+            self._steps.append(step)
+            self._derainer.settings = replace(settings, work_scale=step.work_scale)
+            _log.info("latency %.0f ms: work scale %g", step.latency_ms, step.work_scale)
+
+
+def _dropped(captured: Latest[LiveFrame], clean: Latest[LiveFrame], sinks: Iterable[SinkStats]) -> dict[str, int]:
+    return {"network": captured.dropped, "loop": clean.dropped, **{sink.name: sink.dropped for sink in sinks}}

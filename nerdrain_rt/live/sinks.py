@@ -1,0 +1,157 @@
+"""The threads of the sinks: all take the same frames, none waits for another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from nerdrain_rt.errors import DerainError, MediaError
+from nerdrain_rt.live.figures import Meter, SinkStats
+from nerdrain_rt.media.live_base import LiveFrame, SoundPacket
+from nerdrain_rt.media.report import explain
+from nerdrain_rt.media.sink import Sink, SinkInput
+from nerdrain_rt.stages import Outlet
+
+STALLED_SECONDS = 10.0
+"""A sink that is inside one frame for longer is told of as failed until it goes on."""
+SOUND_PACKETS = 1000
+"""Sound that waits for a frame, at most; some 20 seconds."""
+
+
+class _Line:
+    """One sink with its thread, its sound that waits, and its figures."""
+
+    def __init__(self, sink: Sink, source: SinkInput, now: Callable[[], float]) -> None:
+        self.sink = sink
+        self.meter = Meter()
+        self._source = source
+        self._now = now
+        self._busy_since: float | None = None
+        self._sound: deque[SoundPacket] = deque(maxlen=SOUND_PACKETS)
+        self.outlet = Outlet(self._work, name=sink.name)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed; None while it did not."""
+        error, since = self.outlet.error, self._busy_since
+        if error is None and since is not None and self._now() - since > STALLED_SECONDS:
+            return f"{self.sink.name}: has taken nothing for {STALLED_SECONDS:g} s"
+        if error is None:
+            return None
+        return str(error) if isinstance(error, DerainError) else f"{self.sink.name}: {explain(error)}"
+
+    @property
+    def stats(self) -> SinkStats:
+        """Its figures now."""
+        latency = self.meter.quantile(0.5)
+        return SinkStats(self.sink.name, self.meter.count, self.outlet.dropped, latency, self.error)
+
+    def put_sound(self, sound: SoundPacket) -> None:
+        """Keep sound until the next frame."""
+        self._sound.append(sound)
+
+    def _work(self, frames: Iterator[LiveFrame]) -> None:
+        try:
+            for frame in frames:
+                self._busy_since = self._now()
+                if not self.meter.count:
+                    self.sink.open(self._source)
+                self._write_sound()
+                self.sink.write(frame)
+                self._busy_since, now = None, self._now()
+                self.meter.add(now, 1000 * (now - frame.captured))
+        except BaseException:
+            with suppress(Exception):
+                self.sink.close()
+            raise
+        self._write_sound()
+        self.sink.close()
+
+    def _write_sound(self) -> None:
+        while self._sound:
+            self.sink.write_sound(self._sound.popleft())
+
+
+class Sinks:
+    """Sinks that take the same frames, each in a thread of its own; they may come and go while frames flow.
+
+    A sink that fails is reported and left out; where `is_needed`, it is an error when the last one has failed.
+    """
+
+    def __init__(self, sinks: Iterable[Sink] = (), *, is_needed: bool = False) -> None:
+        self._waiting = list(sinks)
+        self._is_needed = is_needed
+        self._lines: list[_Line] = []
+        self._gone: list[SinkStats] = []
+        self._lock = threading.Lock()
+        self._source: SinkInput | None = None
+        self._now: Callable[[], float] = time.monotonic
+
+    def start(self, source: SinkInput, now: Callable[[], float]) -> Self:
+        """Begin with these and those that come later."""
+        with self._lock:
+            self._source, self._now = source, now
+            waiting, self._waiting = self._waiting, []
+        for sink in waiting:
+            self.add(sink)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End all of them, at the same time."""
+        with self._lock:
+            self._source = None
+            lines, self._lines = self._lines, []
+        for line in lines:
+            line.outlet.close()
+        for line in lines:
+            line.outlet.join()
+        self._gone += [line.stats for line in lines]
+
+    def add(self, sink: Sink) -> None:
+        """Give the frames from here on to `sink` too."""
+        with self._lock:
+            if self._source is None:
+                self._waiting.append(sink)
+                return
+            line = _Line(sink, self._source, self._now)
+            line.outlet.start()
+            self._lines.append(line)
+
+    def remove(self, sink: Sink) -> None:
+        """End that sink and wait until it has."""
+        with self._lock:
+            self._waiting = [other for other in self._waiting if other is not sink]
+            found = [line for line in self._lines if line.sink is sink]
+            self._lines = [line for line in self._lines if line.sink is not sink]
+        for line in found:
+            line.outlet.close()
+            line.outlet.join()
+            self._gone.append(line.stats)
+
+    def put(self, frame: LiveFrame) -> None:
+        """Offer a frame to all; raises MediaError where sinks are needed and none is left."""
+        lines = self._lines
+        for line in lines:
+            line.outlet.put(frame)
+        if self._is_needed and lines and all(line.outlet.error for line in lines):
+            raise MediaError("no output is left: " + "; ".join(filter(None, (line.error for line in lines))))
+
+    def put_sound(self, sound: SoundPacket) -> None:
+        """Offer sound to all."""
+        for line in self._lines:
+            line.put_sound(sound)
+
+    @property
+    def stats(self) -> tuple[SinkStats, ...]:
+        """The figures of all, also of those that have gone."""
+        return (*self._gone, *(line.stats for line in self._lines))
