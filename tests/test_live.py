@@ -256,6 +256,18 @@ def test_a_sink_that_hangs_holds_nothing_up(monkeypatch):
     assert good.frames
 
 
+def test_an_output_that_cannot_be_finished_is_an_error_where_it_is_the_only_one():
+    def fail():
+        raise MediaError("disk: no space left on device")
+
+    bad, good = KeepingSink("bad"), KeepingSink("good")
+    bad.close = fail
+    with pytest.raises(MediaError, match="no output is left: disk: no space left"):
+        run(FrameSource(5), sinks=[bad])
+    *_, last = run(FrameSource(5), sinks=[bad, good])
+    assert [sink.error for sink in last.report.sinks] == ["disk: no space left on device", None]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"), [({"max_latency_ms": 0}, "latency"), ({"duration_seconds": -1}, "duration")]
 )

@@ -75,9 +75,9 @@ class LiveSession:
     ) -> None:
         self._timer.cancel()
         self._seconds = self._source.clock.now() - self._started
-        self._sinks.__exit__(kind, error, traceback)
         if self._governor is not None and self._derainer.settings.work_scale == self._governor.scale:
             self._derainer.settings = replace(self._derainer.settings, work_scale=self._governor.limit)
+        self._sinks.__exit__(kind, error, traceback)
 
     def derain(self, frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
         """Each frame derained by the settings and backend of that moment.

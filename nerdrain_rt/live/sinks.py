@@ -107,7 +107,7 @@ class Sinks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End all of them, at the same time."""
+        """End all of them, at the same time; raises MediaError where sinks are needed and none came to its end."""
         with self._lock:
             self._source = None
             lines, self._lines = self._lines, []
@@ -116,6 +116,8 @@ class Sinks:
         for line in lines:
             line.outlet.join()
         self._gone += [line.stats for line in lines]
+        if error is None:
+            self._require_one(lines)
 
     def add(self, sink: Sink) -> None:
         """Give the frames from here on to `sink` too."""
@@ -140,16 +142,18 @@ class Sinks:
 
     def put(self, frame: LiveFrame) -> None:
         """Offer a frame to all; raises MediaError where sinks are needed and none is left."""
-        lines = self._lines
-        for line in lines:
+        for line in self._lines:
             line.outlet.put(frame)
-        if self._is_needed and lines and all(line.outlet.error for line in lines):
-            raise MediaError("no output is left: " + "; ".join(filter(None, (line.error for line in lines))))
+        self._require_one(self._lines)
 
     def put_sound(self, sound: SoundPacket) -> None:
         """Offer sound to all."""
         for line in self._lines:
             line.put_sound(sound)
+
+    def _require_one(self, lines: list[_Line]) -> None:
+        if self._is_needed and lines and all(line.outlet.error for line in lines):
+            raise MediaError("no output is left: " + "; ".join(filter(None, (line.error for line in lines))))
 
     @property
     def stats(self) -> tuple[SinkStats, ...]:
