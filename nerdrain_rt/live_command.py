@@ -164,6 +164,8 @@ def live_command(
     )
     if not is_address(source) and Path(source).is_file() and not (realtime or loop):
         raise UsageError(f"{source}: is a file; derain it with 'nerdrain video', or add --realtime to play it as live")
+    if show and (as_json or stats):
+        raise UsageError("--show leaves the figures to the window; --json and --stats are for runs without it")
     encoder = EncoderSettings(codec, parse_options(encoder_option or []))
     length = parse_duration(segment, "--segment")
     sinks = [open_sink(name, encoder=encoder, segment_seconds=length, overwrite=overwrite) for name in to or ()]

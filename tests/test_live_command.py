@@ -55,6 +55,7 @@ def test_a_file_is_played_to_its_end(tmp_path):
         (("test", "--size", "big"), UsageError, "'big' is not a size; write width x height"),
         (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
         (("test", "--to", "rec.avi"), UsageError, "not a name for a recording"),
+        (("test", "--show", "--json"), UsageError, "--json and --stats are for runs without it"),
         (("nothere",), CameraError, "no such file, address or camera"),
         (("http://127.0.0.1:1/",), MediaError, "connection refused"),
     ],
