@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from PyQt6.QtWidgets import QApplication
 
 from nerdrain_gui.icons import app_icon
 from nerdrain_gui.main_window import MainWindow
-from nerdrain_gui.network import Network, load_derainer
+from nerdrain_gui.network import Network
 from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.theme import CHOICES, Theme
@@ -57,6 +58,7 @@ def show_live(
 
     Raises UsageError where no window can be shown.
     """
+    from nerdrain_rt.derainer import Derainer
     from nerdrain_rt.errors import UsageError
     from nerdrain_rt.media.live_source import open_source
 
@@ -70,7 +72,9 @@ def show_live(
     given = Network(settings.backend, settings.device)
 
     def load(network: Network) -> Derainer:
-        return derainer if network == given else load_derainer(network)
+        if network == given:
+            return derainer
+        return Derainer(replace(derainer.settings, backend=network.backend, device=network.device))
 
     session = Session(
         load=load, source=lambda name: open_source(name, source_settings), sinks=sinks, settings=live_settings

@@ -246,20 +246,32 @@ class _Run:
         self._name = name
         self._after = after
         self._is_stopping = False
+        self._was_playing = False
         self._source: Any = None
         self._derainer: Derainer | None = None
         self._other: tuple[Network, Derainer] | None = None
         self._sinks: Any = None
         self._recording: Any = None
         self._camera: Any = None
+        self._ending: list[threading.Thread] = []
         self._known_errors: set[str] = set()
         self._told = 0.0
 
     def stop(self) -> None:
         """Ask the thread to end."""
         self._is_stopping = True
-        if (source := self._source) is not None:
+        source = self._source
+        self._was_playing = source is not None
+        if source is not None:
             source.stop()
+
+    def wait(self, name: str) -> None:
+        """Wait until `name` can be opened: until this has ended, unless it was stopped while it opened another source.
+
+        That takes as long as a silent server is waited for, and nothing is derained any more.
+        """
+        if self._was_playing or name == self._name:
+            self.thread.join()
 
     def apply(self) -> None:
         """Let strength and work scale act from the next frame on."""
@@ -318,7 +330,10 @@ class _Run:
         if self._sinks is None:
             return None
         if sink is not None:
-            self._sinks.remove(sink)
+            # In a thread: an encoder before a slow disk takes up to 5 s to end, and this is the window's.
+            ending = threading.Thread(target=self._sinks.remove, args=(sink,), name="sink", daemon=True)
+            ending.start()
+            self._ending.append(ending)
         if make is None:
             return None
         try:
@@ -332,11 +347,13 @@ class _Run:
     def _work(self) -> None:
         try:
             for earlier in self._after:
-                earlier.thread.join()
+                earlier.wait(self._name)
             self._play()
         except Exception as error:
             _log.info("the preview ended", exc_info=True)
             self._tell("failed", in_words(error))
+        for ending in self._ending:
+            ending.join()
         self._source = None
         self._session._outlet.emit("_ended", self)
 
@@ -447,6 +464,8 @@ class _Run:
         except Exception as error:
             self._tell("failed", in_words(error))
         else:
+            if network != session._network:
+                return  # another one was chosen meanwhile
             derainer = self._derainer
             if derainer is not None and fresh.backend.device == derainer.backend.device:
                 derainer.backend = fresh.backend

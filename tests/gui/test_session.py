@@ -1,3 +1,4 @@
+import threading
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from nerdrain_gui.picture import Wanted
 from nerdrain_gui.session import Session
 
 from nerdrain_rt.derainer import Derainer
-from nerdrain_rt.errors import BackendError
+from nerdrain_rt.errors import BackendError, MediaError
 from tests import clips
 from tests.fakes import FakeBackend
 from tests.gui.conftest import wait_until
@@ -171,6 +172,26 @@ def test_opening_another_source_closes_the_first(session, clip, tmp_path):
     session.open(other)
     wait_until(lambda: session.heard.opened.size == (32, 96))
     wait_until(lambda: session.heard.picture.size == (32, 96))
+    assert not session.heard.errors
+
+
+def test_a_silent_server_does_not_hold_up_the_next_source(session, clip):
+    is_over, is_trying = threading.Event(), threading.Event()
+    open_source = session._open_source
+
+    def open_or_wait(name):
+        if name == clip:
+            return open_source(name)
+        is_trying.set()
+        is_over.wait(30)
+        raise MediaError(f"{name}: no data within 30 s")
+
+    session._open_source = open_or_wait
+    session.open("rtsp://silent")
+    wait_until(is_trying.is_set)
+    session.open(clip)
+    wait_until(lambda: session.heard.figures)
+    is_over.set()
     assert not session.heard.errors
 
 
