@@ -1,5 +1,6 @@
 """Streams over loopback: pictures and sound arrive, what is lost is found again, bad servers end in one line."""
 
+import errno
 import socket
 import threading
 import time
@@ -160,6 +161,15 @@ def test_a_silent_server_is_told_of_after_the_timeout():
         with pytest.raises(MediaError, match=r"no data within 0\.3 s"):
             open_source(f"http://127.0.0.1:{port}/", settings).__enter__()
         is_over.set()
+
+
+def test_a_name_that_nobody_knows_is_told_of_as_such(monkeypatch):
+    def open_unknown(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("av.open", open_unknown)
+    with pytest.raises(MediaError, match=r"^rtsp://camera\.lan/1: input/output error; is the host's name right\?$"):
+        open_source("rtsp://camera.lan/1").__enter__()
 
 
 def test_a_port_where_nobody_listens_is_one_line():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import time
@@ -211,7 +212,10 @@ class _Connection:
                 metadata_errors="surrogateescape",
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self.error(_reason(error, settings.open_timeout_seconds)) from error
+            reason = _reason(error, settings.open_timeout_seconds)
+            if "://" in address.file and getattr(error, "errno", None) == errno.EIO:
+                reason += "; is the host's name right?"  # all that FFmpeg tells of a name that nobody knows
+            raise self.error(reason) from error
         try:
             self.video: VideoStream = find_video_stream(self._container, address.shown)
         except BaseException:
