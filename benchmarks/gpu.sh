@@ -46,7 +46,7 @@ if python3 -c 'import matplotlib' 2>/dev/null; then chart=(--plot "$out/bench.pn
 step doctor.json python3 -m nerdrain_rt doctor --json
 step tests.txt python3 -m pytest -m gpu -q -p no:cacheprovider
 step bench.json python3 -m nerdrain_rt bench --json --device cuda "${sizes[@]}" "${chart[@]}"
-if [ -e benchmarks/fused.py ]; then step fused.txt python3 benchmarks/fused.py; fi
+if [ -e benchmarks/fused.py ]; then step fused.txt python3 benchmarks/fused.py --size 1920x1080; fi
 
 if [ ${#failed[@]} -gt 0 ]; then
   echo "failed: ${failed[*]}"

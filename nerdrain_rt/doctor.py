@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 import av
-import platformdirs
 import psutil
 import torch
 import typer
@@ -21,6 +20,7 @@ from nerdrain_rt.backends.eager import best_dtype, has_native_bfloat16
 from nerdrain_rt.backends.engine_cache import default_folder
 from nerdrain_rt.backends.remembered import remembered_choices
 from nerdrain_rt.errors import WeightsError
+from nerdrain_rt.folders import cache_folder
 from nerdrain_rt.media.camera import camera_modes, list_cameras
 from nerdrain_rt.media.codecs import starts
 from nerdrain_rt.model.weights import BUNDLED, list_weights, load_weights, user_folder
@@ -51,7 +51,7 @@ def examine() -> dict[str, Any]:
         "weights": {name: _examine_weights(name) for name in list_weights()},
         "folders": {
             "weights": str(user_folder()),
-            "cache": str(platformdirs.user_cache_path("nerdrain-rt")),
+            "cache": str(cache_folder()),
             "engines": str(default_folder()),
         },
     }

@@ -31,6 +31,14 @@ def parity_folder() -> Path:
     return shared_path("parity")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory) -> Iterator[None]:
+    """What backends keep between runs goes where the tests' other files go, those of child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NERDRAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """The command line sets up logging for its process; the next test is not to inherit it."""

@@ -17,7 +17,9 @@ from nerdrain_rt.backends import (
     why_backend_is_missing,
     why_device_is_missing,
 )
+from nerdrain_rt.backends.compile import CompileBackend
 from nerdrain_rt.backends.eager import EagerBackend, best_dtype
+from nerdrain_rt.backends.fused import FusedBackend
 from nerdrain_rt.backends.openvino import OpenVinoBackend
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
@@ -49,6 +51,9 @@ CASES = (
     Case(EagerBackend, "eager", "cuda", torch.float32, 1e-3),  # TF32 convolutions
     Case(EagerBackend, "eager", "cuda", torch.bfloat16, 0.1),
     Case(EagerBackend, "eager", "cuda", torch.float16, 0.02),
+    Case(CompileBackend, "compile", "cuda", torch.float16, 0.02),
+    Case(FusedBackend, "fused", "cuda", torch.float16, 0.02),
+    Case(FusedBackend, "fused", "cuda", torch.bfloat16, 0.1),
     Case(EagerBackend, "eager", "mps", torch.float16, 0.02),
 )
 

@@ -12,7 +12,7 @@ import nerdrain_rt
 
 PACKAGE = Path(nerdrain_rt.__file__).parent
 LAYERS = (
-    {"errors", "frame"},
+    {"errors", "frame", "folders"},
     {"pixel_layout"},
     {"model", "tiling", "color", "stages", "lanes"},
     {"backends"},

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import filelock
-import platformdirs
 
 from nerdrain_rt.backends.engine_spec import EngineSpec
+from nerdrain_rt.folders import cache_folder
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class CachedEngine:
 
 def default_folder() -> Path:
     """Where engines are kept; NERDRAIN_ENGINES says otherwise."""
-    return Path(os.environ.get("NERDRAIN_ENGINES") or platformdirs.user_cache_path("nerdrain-rt") / "engines")
+    return Path(os.environ.get("NERDRAIN_ENGINES") or cache_folder() / "engines")
 
 
 class EngineCache:

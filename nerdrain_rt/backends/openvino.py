@@ -15,12 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 import torch
 from torch import Tensor
 
 from nerdrain_rt.backends.eager import has_native_bfloat16
 from nerdrain_rt.errors import BackendError
+from nerdrain_rt.folders import cache_folder
 from nerdrain_rt.model.net import NerdRain
 
 if TYPE_CHECKING:
@@ -182,9 +182,7 @@ class _Cache:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._folder = (
-            Path(os.environ.get("NERDRAIN_CACHE") or platformdirs.user_cache_path("nerdrain-rt")) / "openvino"
-        )
+        self._folder = cache_folder() / "openvino"
 
     def read(self, shape: Shape) -> bytes | None:
         """What was written for the shape; None where there is nothing or it is damaged."""

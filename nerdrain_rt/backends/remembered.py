@@ -13,8 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
+
+from nerdrain_rt.folders import cache_folder
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def remembered_choices() -> list[Choice]:
 
 def choices_path() -> Path:
     """Where answers are remembered; NERDRAIN_CACHE names another folder."""
-    return Path(os.environ.get("NERDRAIN_CACHE") or platformdirs.user_cache_path("nerdrain-rt")) / "choices.json"
+    return cache_folder() / "choices.json"
 
 
 def bucket_of(size: tuple[int, int]) -> int:

@@ -61,7 +61,8 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W to the same."""
-        batch, width, height, columns = x.shape
+        batch, _, height, columns = x.shape
+        width = self.project.out_channels  # Known where the exported shape of x is an expression.
         mixed = self.depthwise(self.qkv(x)).reshape(batch, 3, self.heads, width // self.heads, height * columns)
         query, key, value = mixed.unbind(1)
         weights = self.channel_weights(query, key)
