@@ -82,10 +82,10 @@ class PreviewPage(QWidget):
         """Play a source and remember it."""
         name = str(Path(name).absolute()) if Path(name).is_file() else name
         self._settings.remember(name)
+        self._session.open(name)  # first: it closes what is open, which empties the page
         self.title.show_text(Path(name).name or name)
         self._stack.setCurrentIndex(1)
         self.canvas.show_picture(None)
-        self._session.open(name)
         self.close_button.show()
 
     def show_devices(self, facts: dict[str, Any]) -> None:

@@ -247,6 +247,15 @@ def test_closing_while_everything_runs_slowly_takes_less_than_two_seconds(app, t
     )
 
 
+def test_a_second_source_is_shown_in_place_of_the_first(window, tmp_path):
+    clip = str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))
+    for name, title in ((clip, "rain.mp4"), ("test", "test")):
+        window.open(name)
+        assert window.preview.canvas.isVisible()
+        assert window.preview.title.text() == title
+        assert window.preview.close_button.isVisible()
+
+
 @pytest.mark.slow
 def test_two_hundred_windows_leave_nothing_behind(app, tmp_path, clip, monkeypatch):
     monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
