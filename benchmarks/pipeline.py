@@ -1,6 +1,6 @@
 """File-to-file time of the pipeline against its slowest stage alone, and its memory against the length of the clip.
 
-Run as `python benchmarks/pipeline.py [--weights NAME] [--backend auto] [--device auto] [--frames 300]`; the last line is JSON.
+Run as `python benchmarks/pipeline.py [--weights NAME] [--backend auto] [--device auto]`; the last line is JSON.
 The goal: `ratio`, the slowest stage's seconds by the pipeline's, is at least 0.97, on a machine that is otherwise
 idle and where the pipeline's work fits its cores (the column says how many it kept busy).
 """

@@ -121,7 +121,7 @@ def test_a_slow_loop_costs_frames_and_no_latency():
 
 
 def test_stopping_the_source_ends_with_the_report():
-    source = FrameSource(10**9)
+    source = FrameSource(10**9, gate=lambda _: time.sleep(0.001))
     with source:
         for step in derain_live(source, make_derainer()):
             if step.frame_index == 5:
