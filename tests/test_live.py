@@ -418,7 +418,7 @@ def test_memory_is_flat_over_many_frames():
     assert resident[-1] - resident[2] < 8
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_memory_is_flat_over_a_million_frames():
     resident = soak(1_000_000, strength=0)

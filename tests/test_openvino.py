@@ -206,3 +206,15 @@ def test_a_precision_that_the_processor_does_not_have_is_refused(weights):
         pytest.skip("this processor computes in float16")
     with pytest.raises(BackendError, match="does not compute in FP16; use --precision fp32"):
         openvino.load(weights, CPU, torch.float16)
+
+
+def test_nothing_is_reported_to_anyone():
+    code = """
+import sys, psutil, torch
+from nerdrain_rt.backends.openvino import OpenVinoBackend
+from nerdrain_rt.model.net import NerdRain, NetConfig
+OpenVinoBackend(NerdRain(NetConfig(width=8, depths=(1, 1, 1), head_width=16)), torch.device("cpu"))
+print(psutil.Process().children(), sys.modules.get("openvino_telemetry"))
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == "[] None"

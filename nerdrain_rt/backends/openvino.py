@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 from collections import OrderedDict
 from contextlib import suppress
 from importlib.util import find_spec
@@ -76,6 +77,8 @@ class OpenVinoBackend:
         sha256: str | None = None,
     ) -> None:
         """`runs_on` is OpenVINO's name of a device; with the weights' `sha256`, what is compiled is kept on disk."""
+        # Its import reports to a server otherwise, from a child process; without that module it does not.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         try:
             import openvino
         except ImportError as error:
