@@ -22,7 +22,7 @@ from nerdrain_rt.model.net import NerdRain, NetConfig
 
 DEFAULT = "nerdrain-s"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
-BUNDLED = {DEFAULT: "48f1e541cdcf167d39a2d2b6738742d10d097de570ac69a8a77514aecfb1345a"}
+BUNDLED = {DEFAULT: "6a7d3a6ea3c0bc7730603a4842924ddce8c71b264730313859bd0d8b7f05b3a5"}
 """The weights in the package, by name, with the SHA-256 of their file."""
 CHECKPOINT_STARTS = (b"PK", b"\x80")
 """First bytes of what torch.save writes: a zip archive, or in old files a pickle."""
