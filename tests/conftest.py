@@ -1,12 +1,16 @@
 """Fixtures that several files of tests share."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from rich.logging import RichHandler
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported, which other packages do too
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
