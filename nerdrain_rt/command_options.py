@@ -75,13 +75,11 @@ def parse_options(texts: list[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in texts)
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) of "1280x720"; raises UsageError."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of "1920x1080"; raises UsageError."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if match is None:
-        raise UsageError(f"{text!r} is not a size; write width x height, for example 1280x720")
+        raise UsageError(f"{text!r} is not a size; write width and height, for example 1920x1080")
     return int(match[2]), int(match[1])
 
 

@@ -26,6 +26,7 @@ from nerdrain_rt.backends.engine_spec import (
     this_gpu,
 )
 from nerdrain_rt.backends.engines import LoggedProgress
+from nerdrain_rt.command_options import parse_size
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.model.net import NerdRain
 from nerdrain_rt.model.weights import DEFAULT, Weights, load_weights
@@ -55,7 +56,7 @@ def build_command(
     as_json: AsJson = False,
 ) -> None:
     """Build engines ahead of time, so that nothing waits for them later."""
-    profiles = [(height_width,) * 3 for height_width in map(parse_size, size or [])]
+    profiles = [(height_width,) * 3 for height_width in map(padded_size, size or [])]
     if dynamic is not None:
         profiles.append(parse_profile(dynamic))
     if not profiles:
@@ -130,19 +131,16 @@ def describe(engine: CachedEngine) -> dict[str, Any]:
     return dataclasses.asdict(engine) | {"path": str(engine.path)}
 
 
-def parse_size(text: str) -> Size:
+def padded_size(text: str) -> Size:
     """(height, width) that the network sees of pictures of "1920x1080"; raises UsageError."""
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if match is None:
-        raise UsageError(f"{text!r} is not a size; write width and height, for example 1920x1080")
     multiple = NerdRain.multiple_of
-    width, height = (-(-int(side) // multiple) * multiple for side in match.groups())
+    height, width = (-(-side // multiple) * multiple for side in parse_size(text))
     return height, width
 
 
 def parse_profile(texts: tuple[str, str, str]) -> Profile:
     """The range of one engine; raises UsageError where it is none."""
-    smallest, usual, largest = map(parse_size, texts)
+    smallest, usual, largest = map(padded_size, texts)
     if not all(low <= opt <= high for low, opt, high in zip(smallest, usual, largest, strict=True)):
         raise UsageError(f"--dynamic: {' '.join(texts)} does not go from small to large")
     return smallest, usual, largest

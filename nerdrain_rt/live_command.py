@@ -148,7 +148,7 @@ def live_command(
     """
     set_up_logging(is_verbose=verbose)
     source_settings = LiveSourceSettings(
-        size=parse_size(size),
+        size=parse_size(size) if size else None,
         rate=Fraction(rate).limit_denominator(1001) if rate else None,
         pixel_format=pixel_format,
         loop=loop,

@@ -52,7 +52,7 @@ def test_a_file_is_played_to_its_end(tmp_path):
     ("arguments", "error", "words"),
     [
         (("test", "--duration", "5"), UsageError, "--duration 5: is not a time with its unit"),
-        (("test", "--size", "big"), UsageError, "'big' is not a size; write width x height"),
+        (("test", "--size", "big"), UsageError, "'big' is not a size; write width and height"),
         (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
         (("test", "--to", "rec.avi"), UsageError, "not a name for a recording"),
         (("test", "--show", "--json"), UsageError, "--json and --stats are for runs without it"),

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 import filelock
 
 from nerdrain_rt.backends.engine_spec import EngineSpec
-from nerdrain_rt.folders import cache_folder
+from nerdrain_rt.folders import cache_folder, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -176,21 +175,6 @@ class EngineCache:
     def plan_path(self, spec: EngineSpec) -> Path:
         """Where the plan of a spec is, if there is one."""
         return self.folder / f"{spec.stem}.engine"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever else writes it; raises OSError."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-        partial = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
 
 
 def _read(path: Path) -> CachedEngine:

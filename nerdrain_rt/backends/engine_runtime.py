@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerdrain_rt.backends.engine_cache import write_whole
 from nerdrain_rt.backends.engine_spec import Size
 from nerdrain_rt.errors import BackendError
+from nerdrain_rt.folders import write_whole
 
 _log = logging.getLogger(__name__)
 

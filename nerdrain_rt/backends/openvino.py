@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nerdrain_rt.backends.eager import has_native_bfloat16
 from nerdrain_rt.errors import BackendError
-from nerdrain_rt.folders import cache_folder
+from nerdrain_rt.folders import cache_folder, write_whole
 from nerdrain_rt.model.net import NerdRain
 
 if TYPE_CHECKING:
@@ -205,18 +205,14 @@ class _Cache:
     def write(self, shape: Shape, blob: bytes) -> None:
         """Keep it whole or not at all, and no more than the newest few."""
         path = self._path(shape)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(hashlib.sha256(blob).digest() + blob)
-            partial.replace(path)
+            write_whole(path, hashlib.sha256(blob).digest() + blob)
             newest_first = sorted(self._folder.glob("*.blob"), key=lambda kept: kept.stat().st_mtime, reverse=True)
             for old in newest_first[SIZES_ON_DISK:]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             _log.info("%s: cannot be written, it will be compiled again next time: %s", path, error)
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def _path(self, shape: Shape) -> Path:
         from nerdrain_rt.backends.openvino_graph import VERSION

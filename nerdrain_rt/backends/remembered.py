@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 import torch
 
-from nerdrain_rt.folders import cache_folder
+from nerdrain_rt.folders import cache_folder, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -94,14 +92,10 @@ def remember(key: Key, names: list[str], choice: Choice) -> None:
     kept = [entry for entry in _read() if entry[0] != identity][1 - KEPT :]
     entries = [{"for": known, **asdict(answer)} for known, answer in [*kept, (identity, choice)]]
     path = choices_path()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(entries, indent=1), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(entries, indent=1).encode())
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         _log.warning("%s: cannot be written, the backend will be chosen again next time: %s", path, error)
 
 

@@ -112,7 +112,7 @@ def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
 
 def _parse_size(text: str) -> Size:
     size = parse_size(text)
-    if size is None or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
         raise UsageError(f"{text}: a side is to be of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
     return size
 
