@@ -23,7 +23,7 @@ from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import load_weights
 from nerdrain_rt.training.batches import Batches
 from nerdrain_rt.training.logs import plot, smoothed
-from nerdrain_rt.training.recipe import TrainSettings
+from nerdrain_rt.training.recipe import OPTIMIZERS, TrainSettings
 from nerdrain_rt.training.train import MOST_BAD_STEPS, Diverged, Trainer, new_net, start_as_identity
 from nerdrain_rt.training.validation import Validation, psnr_y
 from nerdrain_rt.training.workers import Workers
@@ -88,8 +88,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_three_steps_and_three_more_equal_six_bit_for_bit(settings, tmp_path):
-    settings = replace(settings, precision="bfloat16")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_three_steps_and_three_more_equal_six_bit_for_bit(settings, tmp_path, optimizer):
+    settings = replace(settings, precision="bfloat16", optimizer=optimizer)
     whole = trainer(settings, tmp_path / "whole")
     losses = [entry.loss for entry in whole.run()]
 
@@ -127,11 +128,13 @@ def test_training_on_pairs_learns_what_tells_them_apart(settings, gray_pairs, tm
 
 
 def test_checkpoint_of_the_first_version_goes_on(settings, tmp_path):
+    settings = replace(settings, optimizer="adamw")
     old = trainer(settings, tmp_path)
     take(old.run(), 2)
     old.save()
     state = checkpoint(tmp_path)
     del state["generators"]
+    [state["optimizer"]] = state.pop("optimizers")
     for name in ("images", "width", "steps"):
         assert name in state["settings"]
     state["settings"] = {name: state["settings"][name] for name in ("images", "width", "steps")}
@@ -312,6 +315,7 @@ def test_crops_grow():
         ("crops = [[10, 64, 4]]", "begin at step 0"),
         ("crops = [64]", "list of"),
         ('precision = "float16"', "precision is 'float16'"),
+        ('optimizer = "sgd"', "there are muon, adamw"),
         ('pairs = ["one"]', "two folders"),
         ("steps = 0", "begin at 1"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.model.net import NerdRain
 
+OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("bfloat16", "float32")
 
 
@@ -42,6 +43,8 @@ class TrainSettings:
     steps: int = 20_000
     crops: tuple[tuple[int, int, int], ...] = ((0, 64, 4),)
     """(from step, crop size, batch over all processes), growing."""
+    optimizer: str = "muon"
+    """Of the kernels between features; AdamW is always that of the other parameters."""
     learning_rate: float = 4e-4
     final_learning_rate: float = 1e-6
     warmup_steps: int = 200
@@ -86,8 +89,9 @@ class TrainSettings:
                 raise UsageError(f"crops has {[start, size, batch]}; sizes are multiples of {NerdRain.multiple_of}")
         if min(start for start, *_ in self.crops) != 0:
             raise UsageError("crops must begin at step 0")
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"precision is {self.precision!r}; there are {', '.join(PRECISIONS)}")
+        for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"{name} is {value!r}; there are {', '.join(known)}")
         if self.pairs is not None and len(self.pairs) != 2:
             raise UsageError(f"pairs is {self.pairs!r}; it must be two folders, of rainy images and of targets")
         if min(self.steps, self.validate_every, self.validation_images) < 1 or not 0 <= self.pairs_share <= 1:

@@ -25,6 +25,7 @@ from nerdrain_rt.stages import Prefetch
 from nerdrain_rt.training.batches import Batch, Batches
 from nerdrain_rt.training.logs import RunLog, StepLog
 from nerdrain_rt.training.losses import derain_loss
+from nerdrain_rt.training.muon import Muon, hidden_kernels
 from nerdrain_rt.training.recipe import TrainSettings
 from nerdrain_rt.training.validation import Validation
 from nerdrain_rt.training.workers import Workers
@@ -74,9 +75,7 @@ class Trainer:
         if settings.compile and device.type == "cuda":
             compile_blocks(self.net)
         self._scales = self.workers.join(_Scales(self.net))
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
-        )
+        self.optimizers = new_optimizers(self.net, settings)
         self.step = 0
         self._state = torch.Generator().manual_seed(settings.seed + self.workers.rank).get_state()
         self._bad_steps = 0
@@ -120,7 +119,7 @@ class Trainer:
         with torch.autocast(self.device.type, dtype=precision, enabled=precision != torch.float32):
             outputs = self._scales(rainy)
         loss = derain_loss(outputs, target).total
-        self.optimizer.zero_grad(set_to_none=True)
+        self.net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.gradient_limit)
         errors = (mean_square(rainy, target), mean_square(outputs.fine.detach().clamp(0, 1), target))
@@ -135,9 +134,10 @@ class Trainer:
 
     def _apply(self, rate: float, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
             self._follow()
             self._bad_steps = 0
             return
@@ -174,7 +174,7 @@ class Trainer:
             "settings": asdict(self.settings),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": states[0],
             "generators": states,
         }
@@ -201,7 +201,7 @@ class Trainer:
         """
         path = path or self.folder / CHECKPOINT
         try:
-            # On the CPU: the optimizer counts its steps there, and asks for them one by one.
+            # On the CPU: AdamW counts its steps there, and asks for them one by one.
             state = torch.load(path, map_location="cpu", weights_only=True)
             width, wanted = state["settings"]["width"], self.settings.width
             if width == wanted:
@@ -216,7 +216,9 @@ class Trainer:
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizer_states = state.get("optimizers") or [state["optimizer"]]
+        for optimizer, its_state in zip(self.optimizers, optimizer_states, strict=True):
+            optimizer.load_state_dict(its_state)
         states = state.get("generators", [state["generator"]])
         if self.workers.rank < len(states):
             self._state = states[self.workers.rank]
@@ -247,6 +249,20 @@ def new_net(settings: TrainSettings) -> NerdRain:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return start_as_identity(NerdRain(NetConfig(width=settings.width, head_width=settings.head_width)))
+
+
+def new_optimizers(net: NerdRain, settings: TrainSettings) -> list[torch.optim.Optimizer]:
+    """The recipe's optimizers, which share its rates: AdamW for all parameters, or for those that Muon is not for."""
+    decay = settings.weight_decay
+    kernels = hidden_kernels(net) if settings.optimizer == "muon" else []
+    taken = {id(kernel) for kernel in kernels}
+    rest = [parameter for parameter in net.parameters() if id(parameter) not in taken]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(rest, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=decay)
+    ]
+    if kernels:
+        optimizers.append(Muon(kernels, settings.learning_rate, weight_decay=decay))
+    return optimizers
 
 
 def start_as_identity(net: NerdRain) -> NerdRain:
