@@ -15,7 +15,7 @@ class Capture:
     """How one picture was taken."""
 
     sharpening: float
-    """Share of the fine detail that is added again."""
+    """Share of the fine detail that is added again, or taken away where it is below 0, as a soft lens does."""
     noise: float
     """Standard deviation, of 1."""
     step: float

@@ -146,7 +146,7 @@ def _draw_scene(dice: _Dice, settings: RainSettings) -> _Scene:
 
 
 def _draw_capture(dice: _Dice) -> Capture:
-    sharpening = max(0.0, dice.uniform(-0.6, 0.6))
+    sharpening = dice.uniform(-0.8, 0.6)
     step = dice.within((0.001, 0.008)) if dice.chance(0.75) else 0.0
     return Capture(sharpening, dice.within((0.001, 0.02)), step)
 
