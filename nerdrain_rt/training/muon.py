@@ -62,7 +62,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if is_tall else x).to(matrices.dtype)
+    result: Tensor = x.mT if is_tall else x
+    return result.to(matrices.dtype)
 
 
 def hidden_kernels(net: nn.Module) -> list[Tensor]:
