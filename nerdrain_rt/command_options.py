@@ -17,7 +17,10 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only: n
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens; tracebacks with errors.")]
 
 NETWORK = "The network"
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)]
+Device = Annotated[
+    str,
+    typer.Option(help="auto, cpu, cuda, cuda:N or mps; for videos several: cuda:0,cuda:1.", rich_help_panel=NETWORK),
+]
 BackendName = Annotated[str, typer.Option("--backend", help="auto or a name from doctor.", rich_help_panel=NETWORK)]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=NETWORK)]
 WeightsName = Annotated[

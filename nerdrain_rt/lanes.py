@@ -1,39 +1,118 @@
-"""Work side by side on one device: CUDA streams that wait for each other and not for the host, threads on a CPU."""
+"""Work side by side: CUDA streams that wait for each other and not for the host, threads on a CPU, several devices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 import torch
 
+from nerdrain_rt.errors import BackendError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Mark = torch.cuda.Event | None
 """A point in a lane's work; None where work is done when the call returns, as on a CPU."""
+
+OUT_OF_MEMORY = re.compile(r"out of memory|_ALLOC_FAILED")
+OF_A_GPU = re.compile(r"\bCUDA\b|\bHIP\b|CUBLAS_|CUDNN_|cuDNN|Triton Error")
+"""In the messages of errors that come as plain RuntimeError from the libraries beneath PyTorch."""
 
 
 class Lane:
     """A stream of a device of its own; on devices that are not CUDA, work is simply done."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._device = device
+        with gpu_failures(device):
+            self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     @contextmanager
     def after(self, mark: Mark = None) -> Iterator[None]:
-        """Queue what is called inside here, to run when the work before `mark` is done."""
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
+        """Queue what is called inside here, to run when the work before `mark` is done.
+
+        Raises BackendError where the GPU fails, or has failed in what was queued before.
+        """
+        with gpu_failures(self._device), torch.inference_mode(), torch.cuda.stream(self._stream):
             if self._stream is not None and mark is not None:
                 self._stream.wait_event(mark)
             yield
 
     def mark(self) -> Mark:
         """The end of what is queued so far."""
-        return None if self._stream is None else self._stream.record_event()
+        with gpu_failures(self._device):
+            return None if self._stream is None else self._stream.record_event()
+
+    def wait(self) -> None:
+        """Let the host wait until all that is queued so far is done; raises BackendError where the GPU failed."""
+        mark = self.mark()
+        if mark is not None:
+            with gpu_failures(self._device):
+                mark.synchronize()
 
 
-def wait(mark: Mark) -> None:
-    """Let the host wait until the work before `mark` is done."""
-    if mark is not None:
-        mark.synchronize()
+@contextmanager
+def gpu_failures(device: torch.device) -> Iterator[None]:
+    """Raise what a GPU or its driver says as a BackendError of one line; every other error passes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not has_gpu_failed(error):
+            raise
+        if is_out_of_memory(error):
+            raise BackendError(f"{device}: out of memory; close what else uses the GPU, or try --work-scale") from error
+        raise BackendError(f"{device}: the GPU failed: {str(error).splitlines()[0]}") from error
+
+
+def has_gpu_failed(error: BaseException) -> bool:
+    """Whether an error is from a GPU or its driver, its memory included."""
+    if isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(OF_A_GPU.search(str(error)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too short, whichever library says so."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return has_gpu_failed(error) and bool(OUT_OF_MEMORY.search(str(error)))
+
+
+class Shares(Generic[Item]):
+    """An iterable shared out among takers in threads of their own; each gets the next item as soon as it is free.
+
+    A taker gives one result for each of its items, in their order. So a slow device gets fewer frames than a fast one.
+    """
+
+    def __init__(self, source: Iterable[Item]) -> None:
+        self._source = iter(source)
+        self._lock = threading.Lock()
+        self._takers: SimpleQueue[int] = SimpleQueue()
+        """Whose turn it is to give a result."""
+
+    def of(self, taker: int) -> Iterator[Item]:
+        """The items of one taker, counted from 0."""
+        while True:
+            with self._lock:
+                self._takers.put(taker)  # before the item, so that its end or error is met in its place too
+                try:
+                    item = next(self._source)
+                except StopIteration:
+                    return
+            yield item
+
+    def in_order(self, results: Sequence[Iterator[Result]]) -> Iterator[Result]:
+        """The results of all takers in the order of the items; a taker's error after the results before it."""
+        while True:
+            try:
+                result = next(results[self._takers.get()])
+            except StopIteration:
+                return
+            yield result
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nerdrain_rt.backends import precision_name
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.lanes import Shares
 from nerdrain_rt.live import LiveReport, LiveSession, LiveSettings, LiveStats, Sinks
 from nerdrain_rt.media.live_base import LiveFrame, LiveSource
 from nerdrain_rt.media.reader import VideoReader
@@ -72,10 +73,8 @@ def derain_video(
     with (
         VideoReader(source, start=start, end=end) as reader,
         VideoWriter(target, like=reader, settings=output) as writer,
-        Prefetch(reader) as rainy,
-        Prefetch(derainer.prepare(rainy), depth=1) as prepared,
-        Prefetch(derainer.predict(prepared), depth=1) as predicted,
-        Prefetch(derainer.finish(predicted)) as clean,
+        Prefetch(reader, depth=1 + len(derainer.backends)) as rainy,
+        _derained(rainy, derainer) as clean,
     ):
         for index, frame in enumerate(clean, 1):
             writer.write(frame)
@@ -92,14 +91,27 @@ def derain_video(
             frames_in=reader.frames_read,
             frames_out=writer.frames_written,
             seconds=time.monotonic() - started,
-            device=str(derainer.backend.device),
-            backend=derainer.backend.name,
-            precision=precision_name(derainer.backend.dtype),
+            device=derainer.devices,
+            backend=derainer.backend_names,
+            precision=derainer.precision,
             streams=writer.report,
             warnings=(*reader.warnings, *writer.warnings, *derainer.warnings[known_warnings:]),
             is_damaged=reader.is_damaged,
         ),
     )
+
+
+@contextmanager
+def _derained(frames: Iterable[Frame], derainer: Derainer) -> Iterator[Iterator[Frame]]:
+    """The frames derained, in their order; on each device, every step runs ahead of the next in a thread of its own."""
+    shares = Shares(frames)
+    with ExitStack() as stages:
+        clean = []
+        for on in range(len(derainer.backends)):
+            prepared = stages.enter_context(Prefetch(derainer.prepare(shares.of(on), on), depth=1))
+            predicted = stages.enter_context(Prefetch(derainer.predict(prepared, on), depth=1))
+            clean.append(stages.enter_context(Prefetch(derainer.finish(predicted, on))))
+        yield shares.in_order(clean)
 
 
 SILENT_SECONDS = 1.0

@@ -11,7 +11,7 @@ import torch
 from av.filter import Graph
 from torch import Tensor
 
-from nerdrain_rt import derainer as derainer_module
+from nerdrain_rt.backends import tiled
 from nerdrain_rt.color import Planes
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, UsageError
@@ -174,7 +174,7 @@ def test_tiles_grow_to_what_the_backend_takes():
 
 
 def test_tile_zero_takes_whole_frames_whatever_the_memory(monkeypatch):
-    monkeypatch.setattr(derainer_module, "free_memory", lambda device: 0)
+    monkeypatch.setattr(tiled, "free_memory", lambda device: 0)
     backend = FakeBackend()
     Derainer(DerainSettings(tile=0), backend=backend).residual(torch.rand(1, 3, 300, 200))
     assert backend.shapes == [(1, 3, 304, 208)]
@@ -224,7 +224,7 @@ def test_other_errors_of_the_backend_arrive_as_themselves():
 
 @pytest.mark.parametrize(("free", "side"), [(10**9, None), (320 * 512, 288), (100 * 100, 80), (8000, 64), (0, 64)])
 def test_frames_are_tiled_as_the_memory_asks(free, side, monkeypatch):
-    monkeypatch.setattr(derainer_module, "free_memory", lambda device: free)
+    monkeypatch.setattr(tiled, "free_memory", lambda device: free)
     backend = FakeBackend(darker)
     derainer = Derainer(backend=backend)
     rainy = torch.rand(1, 3, 320, 512)
@@ -240,7 +240,7 @@ def test_frames_are_tiled_as_the_memory_asks(free, side, monkeypatch):
 
 def test_memory_is_asked_once_for_frames_that_fit(monkeypatch):
     asked = []
-    monkeypatch.setattr(derainer_module, "free_memory", lambda device: asked.append(device) or 10**9)
+    monkeypatch.setattr(tiled, "free_memory", lambda device: asked.append(device) or 10**9)
     derainer = Derainer(backend=FakeBackend())
     for _ in range(3):
         derainer.residual(torch.rand(1, 3, 64, 64))

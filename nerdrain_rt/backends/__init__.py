@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nerdrain_rt.errors import BackendError
+from nerdrain_rt.lanes import gpu_failures
 
 if TYPE_CHECKING:
     from nerdrain_rt.model.weights import Weights
@@ -24,6 +27,8 @@ CANDIDATES = {"cpu": ("openvino", "eager"), "cuda": ("tensorrt", "fused", "compi
 """What `auto` chooses from on a type of device; on a processor the first that loads, on a GPU what proves fastest."""
 BUILD_SECONDS = {"tensorrt": 300.0, "compile": 60.0}
 """What it takes to make these ready where nothing is kept from before."""
+NO_GPU = re.compile(r"(found )?no (nvidia|cuda)", re.IGNORECASE)
+"""How PyTorch begins to say that there is no GPU at all."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -52,8 +57,10 @@ def find_device(name: str = "auto") -> torch.device:
 
     Raises BackendError where there is no such device.
     """
+    if "," in name:
+        raise BackendError(f"{name}: are several devices; this takes one")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if _has_cuda() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -68,13 +75,37 @@ def why_device_is_missing(device: torch.device) -> str | None:
     if device.type == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:
             return "this PyTorch is built without CUDA"
-        if not torch.cuda.is_available():
-            return "no NVIDIA GPU or driver that PyTorch can use"
+        if not _has_cuda():
+            return _why_cuda_is_missing()
         count = torch.cuda.device_count()
         return None if (device.index or 0) < count else f"there are {count} CUDA devices, numbered from 0"
     if device.type == "mps":
         return None if torch.backends.mps.is_available() else "no Apple GPU that PyTorch can use"
     return None if device.type == "cpu" else "not a device this program runs on"
+
+
+def _has_cuda() -> bool:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "CUDA initialization")  # `_why_cuda_is_missing` says it in one line
+        return torch.cuda.is_available()
+
+
+def _why_cuda_is_missing() -> str:
+    """What PyTorch says when it is to use CUDA all the same: no driver, one too old, no GPU."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        first_sentence: str = re.split(r"\.(?:\s+[A-Z]|\s*$)", str(error))[0]
+        return first_sentence.strip()
+    return "no NVIDIA GPU or driver that PyTorch can use"
+
+
+def _driver_fault() -> str | None:
+    """What keeps PyTorch from a GPU that is there; None where it uses it or there is none."""
+    if torch.version.cuda is None or _has_cuda():
+        return None
+    reason = _why_cuda_is_missing()
+    return None if NO_GPU.match(reason) else reason
 
 
 def why_backend_is_missing(name: str, device: torch.device) -> str | None:
@@ -103,11 +134,37 @@ def load_backend(
         raise BackendError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
     dtype = PRECISIONS.get(precision)
     where = find_device(device)
-    if name == "auto":
-        return _load_best(weights, where, dtype, wait_engine=wait_engine, announce=announce)
-    if reason := why_backend_is_missing(name, where):
-        raise BackendError(f"{name}: {reason}")
-    return _loader(name, weights, where, dtype, wait_engine=wait_engine)()
+    if device == "auto" and (fault := _driver_fault()):
+        announce(f"no GPU is used: {fault}")
+    with gpu_failures(where):
+        if name == "auto":
+            return _load_best(weights, where, dtype, wait_engine=wait_engine, announce=announce)
+        if reason := why_backend_is_missing(name, where):
+            raise BackendError(f"{name}: {reason}")
+        return _loader(name, weights, where, dtype, wait_engine=wait_engine)()
+
+
+def load_backends(
+    weights: Weights,
+    name: str = "auto",
+    *,
+    devices: str = "auto",
+    precision: str = "auto",
+    wait_engine: bool = False,
+    announce: Callable[[str], None] = _log.info,
+) -> list[Backend]:
+    """A backend as of `load_backend` for each of the devices, which have commas between them: "cuda:0,cuda:1"."""
+    names = devices.split(",")
+
+    def announce_of(device: str) -> Callable[[str], None]:
+        return announce if len(names) == 1 else lambda line: announce(f"{device}: {line}")
+
+    return [
+        load_backend(
+            weights, name, device=device, precision=precision, wait_engine=wait_engine, announce=announce_of(device)
+        )
+        for device in names
+    ]
 
 
 def _load_best(

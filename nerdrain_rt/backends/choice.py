@@ -15,6 +15,7 @@ import torch
 
 from nerdrain_rt.backends.remembered import Choice, Key, bucket_of, recall, remember
 from nerdrain_rt.errors import BackendError
+from nerdrain_rt.lanes import is_out_of_memory
 
 if TYPE_CHECKING:
     from nerdrain_rt.backends import Backend
@@ -146,13 +147,23 @@ class AutoBackend:
         self._chosen: dict[int, Backend] = {}
 
     def __call__(self, rainy: torch.Tensor) -> torch.Tensor:
-        """B 3 H W in [0, 1] to the residual, float32; where a backend fails, by the next best."""
+        """B 3 H W in [0, 1] to the residual, float32; where a backend fails, by the next best.
+
+        Raises the error of the first that failed where no other does better, as on a GPU that is lost.
+        """
         height, width = rainy.shape[-2:]
+        first_failure: Exception | None = None
         while True:
-            backend = self._choose((height, width))
+            try:
+                backend = self._choose((height, width))
+            except BackendError as error:
+                raise first_failure or error from None
             try:
                 return backend(rainy)
-            except BackendError as error:
+            except (BackendError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
+                first_failure = first_failure or error
                 self._drop(backend, error)
 
     def bytes_for(self, size: tuple[int, int]) -> int:
@@ -185,12 +196,11 @@ class AutoBackend:
 
         return {name: loader(name) for name in self.candidates}
 
-    def _drop(self, failed: Backend, error: BackendError) -> None:
-        """Go on without a candidate that failed; raises its error where it was the last one."""
+    def _drop(self, failed: Backend, error: Exception) -> None:
+        """Go on without a candidate that failed."""
         self.candidates = {name: load for name, load in self.candidates.items() if name != _key_of(failed)}
-        if not self.candidates:
-            raise error
-        self.announce(f"{error}; going on without {_key_of(failed)}")
+        if self.candidates:
+            self.announce(f"{_first_line(error)}; going on without {_key_of(failed)}")
         self._chosen = {bucket: backend for bucket, backend in self._chosen.items() if backend is not failed}
 
 
