@@ -7,10 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Annotated, Any, Literal
 
@@ -48,6 +50,7 @@ from nerdrain_rt.pipeline import LiveProgress, derain_live
 INTERRUPTED = 130
 STATS_SECONDS = 1
 LINE_SECONDS = 10
+SAME_SIGNAL_SECONDS = 0.5
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 SOURCE = "The source"
 
@@ -149,7 +152,7 @@ def live_command(
     set_up_logging(is_verbose=verbose)
     source_settings = LiveSourceSettings(
         size=parse_size(size) if size else None,
-        rate=Fraction(rate).limit_denominator(1001) if rate else None,
+        rate=None if rate is None else Fraction(rate).limit_denominator(1001),
         pixel_format=pixel_format,
         loop=loop,
         transport=transport,
@@ -215,7 +218,7 @@ def _run(
     """Derain until the end or a signal; the report, and whether there was a signal."""
     report: LiveReport | None = None
     with (
-        source,
+        _connected(source),
         _stopped_by_signals(source) as signals,
         closing(derain_live(source, derainer, sinks, settings=settings)) as progress,
     ):
@@ -227,13 +230,34 @@ def _run(
 
 
 @contextmanager
-def _stopped_by_signals(source: LiveSource) -> Iterator[list[int]]:
-    """Let the first Ctrl-C or SIGTERM end the source, so that all after it is finished; the second interrupts."""
-    received: list[int] = []
+def _connected(source: LiveSource) -> Iterator[None]:
+    """Enter the source in a thread: no signal reaches Python inside FFmpeg, which waits long for a silent server."""
+    future: Future[LiveSource] = Future()
+
+    def enter() -> None:
+        try:
+            future.set_result(source.__enter__())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=enter, name="connect", daemon=True).start()
+    future.result()
+    with ExitStack() as stack:
+        stack.push(source)
+        yield
+
+
+@contextmanager
+def _stopped_by_signals(source: LiveSource) -> Iterator[list[float]]:
+    """Let the first Ctrl-C or SIGTERM end the source, so that all after it is finished; another one interrupts.
+
+    One that comes at once is the same again: what started the program and the terminal or service both pass it on.
+    """
+    received: list[float] = []
 
     def stop(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
+        received.append(time.monotonic())
+        if received[-1] - received[0] > SAME_SIGNAL_SECONDS:
             raise KeyboardInterrupt
         source.stop()
 

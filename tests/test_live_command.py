@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import av
@@ -15,7 +17,7 @@ from nerdrain_rt import live_command
 from nerdrain_rt.command_options import parse_duration, parse_size
 from nerdrain_rt.errors import CameraError, MediaError, UsageError
 from tests import clips
-from tests.live_parts import PATIENCE_SECONDS, make_derainer
+from tests.live_parts import PATIENCE_SECONDS, make_derainer, serving
 
 SMALL = ("test", "--size", "64x48", "--rate", "25", "--strength", "0")
 
@@ -53,6 +55,7 @@ def test_a_file_is_played_to_its_end(tmp_path):
     [
         (("test", "--duration", "5"), UsageError, "--duration 5: is not a time with its unit"),
         (("test", "--size", "big"), UsageError, "'big' is not a size; write width and height"),
+        (("test", "--rate", "0"), UsageError, "rate is 0; it must be above 0"),
         (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
         (("test", "--to", "rec.avi"), UsageError, "not a name for a recording"),
         (("test", "--show", "--json"), UsageError, "--json and --stats are for runs without it"),
@@ -71,35 +74,79 @@ def test_a_file_is_not_taken_for_a_camera(tmp_path):
     assert "derain it with 'nerdrain video', or add --realtime" in str(live(clip).exception)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.fixture
+def started():
+    """Starts the command in a process of its own."""
+    processes = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", COMMAND, *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=Path(__file__).parents[1],
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+COMMAND = """
+import sys, typer
+from nerdrain_rt import live_command, __main__
+from tests.live_parts import make_derainer
+live_command.Derainer = lambda settings: make_derainer(strength=0)
+import nerdrain_rt.cli as cli
+cli.app = typer.Typer()
+cli.app.command()(live_command.live_command)
+__main__.main()
+"""
+
+signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+@signals
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "passed on twice"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_a_signal_finishes_the_recording_and_the_report(tmp_path, number):
+def test_a_signal_finishes_the_recording_and_the_report(tmp_path, started, number, times):
     target = tmp_path / "rec.mp4"
-    code = (
-        "import sys, typer\n"
-        "from nerdrain_rt import live_command, __main__\n"
-        "from tests.live_parts import make_derainer\n"
-        "live_command.Derainer = lambda settings: make_derainer(strength=0)\n"
-        "import nerdrain_rt.cli as cli\n"
-        "cli.app = typer.Typer()\n"
-        "cli.app.command()(live_command.live_command)\n"
-        "__main__.main()\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *SMALL, "--to", str(target), "--stats", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
+    process = started(*SMALL, "--to", target, "--stats", "--json")
     process.stdout.readline()
     process.stdout.readline()
-    process.send_signal(number)
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.05)
     stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, stderr
     report = json.loads(stdout.splitlines()[-1])
     frames = sum(1 for _ in av.open(str(target)).decode(video=0))
     assert frames == report["sinks"][0]["frames_written"] > 0
+
+
+@signals
+def test_a_signal_ends_the_wait_for_a_silent_server(started):
+    connected, is_over = threading.Event(), threading.Event()
+
+    def serve(*_: object) -> None:
+        connected.set()
+        is_over.wait(PATIENCE_SECONDS)
+
+    with serving(serve) as port:
+        process = started(f"tcp://127.0.0.1:{port}")
+        assert connected.wait(PATIENCE_SECONDS)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        assert time.monotonic() - begun < 5
+        is_over.set()
+    assert process.returncode == 130
+    assert stderr == "interrupted\n"
 
 
 def test_times_have_units():

@@ -1,5 +1,6 @@
 """Sinks on real files and sockets: recordings play whatever ends them, streams arrive, and faults are one line."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -190,6 +191,31 @@ def test_an_hls_folder_plays_from_its_list(tmp_path):
     feed(open_sink(f"{tmp_path}/hls/"), FrameSource(60, size=(48, 64)))
     assert len(times(tmp_path / "hls" / "index.m3u8")) == 60
     assert len(list((tmp_path / "hls").glob("*.ts"))) == 2
+
+
+def test_an_hls_folder_keeps_only_the_last_pieces(tmp_path):
+    feed(open_sink(f"{tmp_path}/a:b/"), FrameSource(750, size=(16, 16)))
+    pieces = sorted(int(path.stem.removeprefix("index")) for path in (tmp_path / "a:b").glob("*.ts"))
+    assert pieces == list(range(6, 15))
+
+
+def test_a_full_disk_under_an_hls_folder_is_told_of_in_one_line(tmp_path, capfd):
+    (tmp_path / "hls").mkdir()
+    (tmp_path / "hls" / "index1.ts.tmp").symlink_to("/dev/full")
+    with pytest.raises(MediaError, match=r"hls/: no space left on device$"):
+        feed(open_sink(f"{tmp_path}/hls/"), FrameSource(120, size=(48, 64)))
+    assert capfd.readouterr().err == ""
+
+
+def test_an_hls_folder_that_goes_away_is_told_of_in_one_line(tmp_path):
+    sink, source = open_sink(f"{tmp_path}/hls/"), FrameSource(120, size=(48, 64))
+    with source, pytest.raises(MediaError, match=r"hls/: no such file or directory"):
+        sink.open(SinkInput(source.info, source.sound))
+        for frame in source:
+            sink.write(frame)
+            if frame.seconds > 1:
+                shutil.rmtree(tmp_path / "hls", ignore_errors=True)
+        sink.close()
 
 
 def test_an_rtmp_or_rtsp_address_without_a_server_is_one_line():

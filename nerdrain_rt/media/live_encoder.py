@@ -103,7 +103,8 @@ class EncoderSettings:
 class LiveEncoder:
     """A container at `file` that begins with the frame `first`; sizes and formats of later frames are fitted to it.
 
-    Raises MediaError in one line where it cannot be opened or written.
+    `io_open` is PyAV's: what opens files in place of FFmpeg. Raises MediaError in one line where it cannot be opened
+    or written.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class LiveEncoder:
         options: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
         is_rate_bound: bool = False,
+        io_open: Callable[..., object] | None = None,
     ) -> None:
         self._shown = shown
         self._is_over = False
@@ -129,7 +131,7 @@ class LiveEncoder:
         self._fitted_size = max(2, self.size[0] // 2 * 2), max(2, self.size[1] // 2 * 2)
         try:
             self._container: OutputContainer = av.open(
-                file, "w", format=container_format, container_options=dict(options or {})
+                file, "w", format=container_format, container_options=dict(options or {}), io_open=io_open
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._error(error) from error

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nerdrain_rt.errors import UsageError
+from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.live_encoder import EncoderSettings, LiveEncoder
 from nerdrain_rt.media.live_stream import without_password
+from nerdrain_rt.media.report import explain
 from nerdrain_rt.media.sink import Sink, SinkInput
-from nerdrain_rt.media.source import MICROSECONDS, file_address
+from nerdrain_rt.media.source import MICROSECONDS
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from nerdrain_rt.media.live_base import LiveFrame, SoundPacket
 
 FORMATS = {
@@ -49,6 +55,7 @@ class StreamSink(Sink):
         self.name = without_password(target)
         self._encoder_settings = encoder or EncoderSettings()
         self._encoder: LiveEncoder | None = None
+        self._files: _Files | None = None
         scheme, is_address, _ = target.partition("://")
         if is_address:
             if scheme.lower() not in FORMATS:
@@ -64,7 +71,8 @@ class StreamSink(Sink):
                 playlist.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UsageError(f"{target}: the folder cannot be made: {error.strerror}") from None
-            self._file = file_address(playlist)
+            self._file = str(playlist.absolute())  # "file:" before it would keep FFmpeg from deleting old segments
+            self._files = _Files()
         self._encoder_settings.check(self._format)
 
     def open(self, source: SinkInput) -> None:
@@ -83,8 +91,10 @@ class StreamSink(Sink):
                 encoder=self._encoder_settings,
                 options=LIVE | self._options,
                 is_rate_bound=True,
+                io_open=self._files and self._files.open,
             )
         self._encoder.write(frame)
+        self._check_files()
 
     def write_sound(self, sound: SoundPacket) -> None:
         """Send some sound."""
@@ -96,3 +106,36 @@ class StreamSink(Sink):
         encoder, self._encoder = self._encoder, None
         if encoder is not None:
             encoder.close()
+            self._check_files()
+
+    def _check_files(self) -> None:
+        if self._files is not None and self._files.fault is not None:
+            raise MediaError(f"{self.name}: {explain(self._files.fault)}")
+
+
+class _Files:
+    """Opens what HLS writes and keeps the first fault: FFmpeg tells nobody that it cannot write segments."""
+
+    def __init__(self) -> None:
+        self.fault: OSError | None = None
+
+    def open(self, url: str, flags: int, options: Mapping[str, str]) -> _File:
+        """The file; one that takes everything and keeps nothing where it cannot be made."""
+        try:
+            return _File(url, self)
+        except OSError as error:
+            self.fault = self.fault or error
+            return _File(os.devnull, self)
+
+
+class _File(FileIO):
+    def __init__(self, path: str, files: _Files) -> None:
+        super().__init__(path, "w")
+        self._files = files
+
+    def write(self, content: ReadableBuffer) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            self._files.fault = self._files.fault or error
+            return memoryview(content).nbytes
