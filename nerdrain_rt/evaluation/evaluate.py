@@ -9,14 +9,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal, NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.evaluation.metrics import SSIM_WINDOW, Convention, Image, score
-from nerdrain_rt.evaluation.pictures import Pair, read_pairs, read_pictures
+from nerdrain_rt.evaluation.pictures import read_pairs, read_pictures, to_image, to_tensor
 from nerdrain_rt.tiling import tile_starts
 
 Protocol = Literal["full", "windows"]
@@ -85,18 +84,24 @@ def compare(
     limit: int | None = None,
 ) -> Iterator[Comparison]:
     """The first `limit` pictures of a folder or video, derained, beside their targets where those are given."""
-    pairs: Iterable[Pair] | Iterable[tuple[str, Image, None]]
-    pairs = read_pairs(source, target) if target else ((name, rgb, None) for name, rgb in read_pictures(source))
-    for name, rainy, wanted in islice(pairs, limit):
-        yield Comparison(name, rainy, derain(derainer, rainy, protocol), wanted)
+    pictures: Iterable[tuple[str, Image, Image | None]]
+    pictures = read_pairs(source, target) if target else ((name, rgb, None) for name, rgb in read_pictures(source))
+    return compare_pictures(derainer, islice(pictures, limit), protocol)
+
+
+def compare_pictures(
+    derainer: Derainer, pictures: Iterable[tuple[str, Image, Image | None]], protocol: Protocol = "full"
+) -> Iterator[Comparison]:
+    """Each name, rainy picture and target, if known, with what the derainer makes of it."""
+    for name, rainy, target in pictures:
+        yield Comparison(name, rainy, derain(derainer, rainy, protocol), target)
 
 
 def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:
     """The clean picture, rounded to 8 bits as a file of it would be."""
-    values = torch.from_numpy(rainy).permute(2, 0, 1)[None].float() / 255
+    values = to_tensor(rainy)
     residual = residual_in_windows(values, derainer.residual) if protocol == "windows" else derainer.residual(values)
-    codes = (values + residual).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-    return np.ascontiguousarray(codes[0].permute(1, 2, 0).numpy())
+    return to_image(values + residual)
 
 
 def residual_in_windows(rainy: Tensor, compute: Callable[[Tensor], Tensor], window: int = WINDOW) -> Tensor:

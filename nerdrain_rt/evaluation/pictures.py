@@ -8,7 +8,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from nerdrain_rt.color import to_rgb
 from nerdrain_rt.errors import MediaError, UsageError
@@ -40,8 +42,18 @@ def read_pictures(source: Path) -> Iterator[Picture]:
         return
     with VideoReader(source) as reader:
         for index, frame in enumerate(reader):
-            codes = to_rgb(frame.picture, device=torch.device("cpu")).mul_(255).round_()
-            yield Picture(str(index), codes[0].permute(1, 2, 0).to(torch.uint8).numpy())
+            yield Picture(str(index), to_image(to_rgb(frame.picture, device=torch.device("cpu"))))
+
+
+def to_tensor(image: Image) -> Tensor:
+    """The image as 1 3 H W in [0, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+
+
+def to_image(values: Tensor) -> Image:
+    """1 3 H W in [0, 1], rounded to 8 bits as a file of it would be; what lies outside is cut off."""
+    codes = (values.clamp(0, 1) * 255).round_().to(torch.uint8)
+    return np.ascontiguousarray(codes[0].permute(1, 2, 0).cpu().numpy())
 
 
 def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,12 @@ ROWS = 6
 WIDEST = 800
 """Pictures wider than this are shrunk to it."""
 AMPLIFICATION = 4
-TEXT_HEIGHT = 18
+LABEL_SIZE = 12
+
+CROP, ZOOM = (120, 160), 3
+"""(height, width) of the crops of `save_crops`, and how far they are enlarged."""
+CROP_LABEL_SIZE = 22
+FRAME = (255, 220, 0)
 
 
 class Sheet:
@@ -40,14 +45,15 @@ class Sheet:
 
     def save(self, path: Path) -> None:
         """Write input, output, target and the amplified difference of each as PNG; raises MediaError."""
-        rows = [_row(decibels, comparison) for decibels, comparison in self._worst]
-        sheet = PillowImage.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
-        top = 0
-        for row in rows:
-            sheet.paste(row, (0, top))
-            top += row.height
-        with media_errors(path):
-            sheet.save(path, "PNG")
+        _save(path, [_row(decibels, comparison) for decibels, comparison in self._worst])
+
+
+def save_crops(path: Path, comparisons: Sequence[Comparison]) -> None:
+    """Write a PNG on which single streaks can be judged: of each comparison the part with the most rain, enlarged.
+
+    Where no target is known it is the part that changed most, and what changed is shown too. Raises MediaError.
+    """
+    _save(path, [_row_of_crops(comparison) for comparison in comparisons])
 
 
 def _reference(comparison: Comparison) -> Image:
@@ -56,25 +62,88 @@ def _reference(comparison: Comparison) -> Image:
 
 def _row(decibels: float, comparison: Comparison) -> PillowImage.Image:
     name, rainy, clean, target = comparison
-    difference = cv2.absdiff(clean, _reference(comparison))
     panels = {f"{name}: input": rainy, f"output, {decibels:.2f} dB of RGB": clean}
     if target is not None:
         panels["target"] = target
     other = "input" if target is None else "target"
-    panels[f"|output - {other}| x {AMPLIFICATION}"] = np.clip(difference.astype(int) * AMPLIFICATION, 0, 255).astype(
-        np.uint8
-    )
-    pictures = [_shrunk(panel) for panel in panels.values()]
-    width, height = pictures[0].size
-    row = PillowImage.new("RGB", (width * len(pictures), height + TEXT_HEIGHT))
-    draw, font = ImageDraw.Draw(row), ImageFont.load_default(12)
-    for index, (label, picture) in enumerate(zip(panels, pictures, strict=True)):
-        row.paste(picture, (index * width, TEXT_HEIGHT))
-        draw.text((index * width + 4, 2), label, font=font)
-    return row
+    panels[f"|output - {other}| x {AMPLIFICATION}"] = _amplified(clean, _reference(comparison))
+    return _side_by_side({label: _shrunk(panel) for label, panel in panels.items()}, LABEL_SIZE)
+
+
+def _row_of_crops(comparison: Comparison) -> PillowImage.Image:
+    name, rainy, clean, target = comparison
+    top, left = _place_of_change(rainy, clean if target is None else target)
+
+    def crop(picture: Image) -> PillowImage.Image:
+        part = PillowImage.fromarray(picture[top : top + CROP[0], left : left + CROP[1]])
+        return part.resize((part.width * ZOOM, part.height * ZOOM), PillowImage.Resampling.BICUBIC)
+
+    whole = PillowImage.fromarray(rainy)
+    corners = (left - 1, top - 1, left + CROP[1], top + CROP[0])
+    ImageDraw.Draw(whole).rectangle(corners, outline=FRAME, width=max(1, whole.width // 240))
+    panels = {name: whole}
+    if target is None:
+        panels[f"|output - input| x {AMPLIFICATION}"] = PillowImage.fromarray(_amplified(clean, rainy))
+    panels |= {f"input x {ZOOM}": crop(rainy), f"output x {ZOOM}, {_gain(comparison)}": crop(clean)}
+    if target is not None:
+        panels[f"target x {ZOOM}"] = crop(target)
+    return _side_by_side({label: _fitted(panel) for label, panel in panels.items()}, CROP_LABEL_SIZE)
+
+
+def _gain(comparison: Comparison) -> str:
+    decibels = psnr(comparison.clean, _reference(comparison))
+    if comparison.target is None:
+        return f"{decibels:.1f} dB from input"
+    return f"{psnr(comparison.rainy, comparison.target):.1f} to {decibels:.1f} dB"
+
+
+def _place_of_change(picture: Image, other: Image) -> tuple[int, int]:
+    """Top and left of the part of a crop's size in which two pictures differ most."""
+    size = [min(sides) for sides in zip(CROP, picture.shape, strict=False)]
+    change = cv2.absdiff(picture, other).max(axis=2).astype(np.float32)
+    means = cv2.blur(change, size[::-1], anchor=(0, 0))[: len(change) - size[0] + 1, : change.shape[1] - size[1] + 1]
+    top, left = np.unravel_index(means.argmax(), means.shape)
+    return int(top), int(left)
+
+
+def _amplified(picture: Image, other: Image) -> Image:
+    return np.asarray(cv2.convertScaleAbs(cv2.absdiff(picture, other), alpha=AMPLIFICATION), np.uint8)
 
 
 def _shrunk(picture: Image) -> PillowImage.Image:
     height, width = picture.shape[:2]
     image = PillowImage.fromarray(picture)
     return image if width <= WIDEST else image.resize((WIDEST, round(height * WIDEST / width)))
+
+
+def _fitted(image: PillowImage.Image) -> PillowImage.Image:
+    """As large as an enlarged crop, the rest of it black."""
+    height, width = (side * ZOOM for side in CROP)
+    scale = min(height / image.height, width / image.width)
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    fitted = PillowImage.new("RGB", (width, height))
+    fitted.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+    return fitted
+
+
+def _side_by_side(panels: Mapping[str, PillowImage.Image], label_size: int) -> PillowImage.Image:
+    """Pictures of one size, each with its label above it."""
+    width, height = next(iter(panels.values())).size
+    top = label_size * 3 // 2
+    row = PillowImage.new("RGB", (width * len(panels), height + top))
+    draw, font = ImageDraw.Draw(row), ImageFont.load_default(label_size)
+    for index, (label, picture) in enumerate(panels.items()):
+        row.paste(picture, (index * width, top))
+        draw.text((index * width + 4, label_size // 6), label, font=font)
+    return row
+
+
+def _save(path: Path, rows: Sequence[PillowImage.Image]) -> None:
+    """Write the rows one below the other as PNG."""
+    sheet = PillowImage.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    with media_errors(path):
+        sheet.save(path, "PNG")
