@@ -45,14 +45,14 @@ class OpticalLook:
     drop_mm: Range = (1.0, 3.0)
     drops_per_m3: Range = (60, 700)
     """Drops above 1 mm; Marshall and Palmer (1948) give 250 at 10 mm/h and 730 at 50 mm/h."""
-    exposure_seconds: Range = (1 / 1000, 1 / 40)
-    focal_pixels: Range = (450, 1500)
+    exposure_seconds: Range = (1 / 1500, 1 / 45)
+    focal_pixels: Range = (280, 1500)
     wind_m_s: float = 3.0
     """Largest sideways speed of the air."""
     driving: float = 0.25
     """Share of images seen from a moving vehicle: streaks run outwards from a point."""
     speed_m_s: Range = (3.0, 25)
-    contrast: Range = (0.02, 0.3)
+    contrast: Range = (0.03, 0.45)
     """Linear radiance the nearest streaks show over black, of 1."""
     radiance: Range = (0.4, 2.5)
     """Linear radiance of the drops, which mirror the sky; ground as bright as this hides them."""
@@ -61,7 +61,7 @@ class OpticalLook:
     haze: Range = (0.005, 0.3)
     """Share of the light that comes from distant rain. The target keeps it: dehazing is another task, and a network
     that guesses at it from a small crop changes the brightness of dry pictures."""
-    filmed: float = 0.6
+    filmed: float = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ class RainSettings:
     """How often each kind of rain is drawn, relative to their sum; every range is drawn per image, log-uniformly
     where it starts above 0."""
 
-    dry: float = 0.09
+    dry: float = 0.08
     """No rain: the target is the rainy image itself."""
-    light: float = 0.35
-    heavy: float = 0.12
-    fine: float = 0.08
+    light: float = 0.26
+    heavy: float = 0.10
+    fine: float = 0.09
     thick: float = 0.04
-    optical: float = 0.36
+    optical: float = 0.43
     dry_filmed: float = 0.5
     optics: OpticalLook = OpticalLook()
