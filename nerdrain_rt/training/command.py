@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -19,22 +20,29 @@ import typer
 from nerdrain_rt import console
 from nerdrain_rt.backends import find_device
 from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs, run_jobs
-from nerdrain_rt.errors import UsageError
+from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import load_weights
-from nerdrain_rt.training.logs import StepLog, load_matplotlib, load_tensorboard, plot
+from nerdrain_rt.training.logs import StepLog, load_tensorboard
+from nerdrain_rt.training.plot import PLOT, plot
 from nerdrain_rt.training.recipe import TrainSettings
 from nerdrain_rt.training.shower import Shower, rain_on_image, rain_on_video
 from nerdrain_rt.training.train import CHECKPOINT, WEIGHTS, Trainer, make_folder
 from nerdrain_rt.training.workers import Workers
 
 LINE_SECONDS = 10
-CURVE = "curve.png"
 DATA, RUN = "The data", "The run"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens; tracebacks with errors.")]
+
+
+def _plot_only(run: Path | None) -> None:
+    """Draw a run's picture in place of training."""
+    if run is not None:
+        console.note(str(plot(run)))
+        raise typer.Exit
 
 
 def train_command(
@@ -60,10 +68,20 @@ def train_command(
         tuple[Path, Path] | None,
         typer.Option(metavar="RAINY TARGET", help="Folders of pairs, matched by name.", rich_help_panel=DATA),
     ] = None,
-    has_plot: Annotated[bool, typer.Option("--plot", help="Draw curve.png at the end.", rich_help_panel=RUN)] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log to TensorBoard too.", rich_help_panel=RUN)
     ] = False,
+    plotted: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FOLDER",
+            callback=_plot_only,
+            is_eager=True,
+            help=f"Draw {PLOT} of a run again and end; training draws it with each validation.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     device: Device = "auto",
     verbose: Verbose = False,
 ) -> None:
@@ -72,8 +90,6 @@ def train_command(
     logging.basicConfig(level=level, format="%(message)s", handlers=[console.log_handler()], force=True)
     settings = TrainSettings.read(recipe).with_data(images=images, pairs=pairs)
     _check_run(run, is_resumed=resume, start=start)
-    if has_plot:
-        load_matplotlib()
     if tensorboard:
         load_tensorboard()
     torch.set_float32_matmul_precision("high")
@@ -86,8 +102,6 @@ def train_command(
             trainer.start_from(load_weights(start).state)
         with _stopped_by_signals(trainer):
             _follow(trainer, minutes)
-        if has_plot and workers.is_first:
-            plot(run, run / CURVE)
     if trainer.is_stopped:
         raise KeyboardInterrupt
 
@@ -167,6 +181,7 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 def _follow(trainer: Trainer, minutes: float | None) -> None:
     """Run to the end and tell of it now and then."""
     last = time.monotonic()
+    has_plot = trainer.workers.is_first and find_spec("matplotlib") is not None
     entries: list[StepLog] = []
     for entry in trainer.run(minutes=math.inf if minutes is None else minutes):
         entries.append(entry)
@@ -175,8 +190,18 @@ def _follow(trainer: Trainer, minutes: float | None) -> None:
         if trainer.workers.is_first and (is_last or now - last >= LINE_SECONDS):
             console.note(_describe(entries, trainer.settings.steps))
             last, entries = now, []
+        if has_plot and (is_last or entry.step % trainer.settings.validate_every == 0):
+            _plot(trainer.folder)
     if trainer.workers.is_first:
         console.note(f"{trainer.folder / WEIGHTS}: the weights of step {trainer.step}")
+
+
+def _plot(run: Path) -> None:
+    """Draw the run's picture; training goes on without."""
+    try:
+        plot(run)
+    except MediaError as error:
+        console.warn(error)
 
 
 def _describe(entries: list[StepLog], steps: int) -> str:

@@ -1,9 +1,8 @@
-"""What a run tells while it trains: tables, TensorBoard and a plot of both."""
+"""What a run tells while it trains: tables and TensorBoard."""
 
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
@@ -83,51 +82,19 @@ def load_tensorboard() -> ModuleType:
     return tensorboard
 
 
-def load_matplotlib() -> ModuleType:
-    """matplotlib.figure; raises UsageError where matplotlib is not installed."""
-    try:
-        from matplotlib import figure
-    except ImportError:
-        raise UsageError("matplotlib is not installed; pip install 'nerdrain-rt[train]'") from None
-    return figure
-
-
-def plot(folder: Path, target: Path) -> None:
-    """Draw the tables of a run's folder: loss above, PSNR before and after below.
-
-    Raises UsageError without matplotlib, MediaError where the picture cannot be written.
-    """
-    steps, validation = (_columns(folder / name) for name in (STEPS, VALIDATION))
-    figure = load_matplotlib().Figure(figsize=(9, 7), layout="constrained")
-    above, below = figure.subplots(2, sharex=True)
-    above.semilogy(steps["step"], smoothed(steps["loss"]))
-    above.set_ylabel("loss")
-    for name, label in (("input_psnr", "rainy crops"), ("output_psnr", "derained crops")):
-        below.plot(steps["step"], smoothed(steps[name]), label=label, alpha=0.6)
-    for name, label in (("input_psnr_y", "rainy, held out, Y"), ("psnr_y", "derained, held out, Y")):
-        if validation["step"]:
-            below.plot(validation["step"], validation[name], "o-", label=label)
-    below.set(xlabel="step", ylabel="PSNR (dB)")
-    below.legend()
-    with media_errors(target):
-        figure.savefig(target, dpi=120)
-
-
-def smoothed(values: list[float]) -> list[float]:
-    """The running mean over about a fiftieth of the values; what is not finite is left out of it."""
-    share, mean, means = 1 / max(1, len(values) // 50), math.nan, []
-    for value in values:
-        if math.isfinite(value):
-            mean = value if math.isnan(mean) else mean + share * (value - mean)
-        means.append(mean)
-    return means
+def read_table(path: Path) -> dict[str, list[float]]:
+    """The columns of a run's table by name, empty where there is none; raises MediaError where it cannot be read."""
+    names = ValidationLog._fields if path.name == VALIDATION else StepLog._fields
+    with media_errors(path):
+        rows = [[float(value) for value in row] for row in _rows(path) if len(row) == len(names)]
+    return {name: [row[index] for row in rows] for index, name in enumerate(names)}
 
 
 def _continued(path: Path, names: tuple[str, ...], step: int) -> IO[str]:
     """The table opened to be written on behind the row of a step; rows of a killed run behind it are dropped."""
-    rows = [row for row in _rows(path) if int(row[0]) <= step]
     partial = path.with_suffix(".partial")
     with media_errors(path):
+        rows = [row for row in _rows(path) if int(row[0]) <= step]
         with partial.open("w", newline="") as file:
             csv.writer(file).writerows([names, *rows])
         partial.replace(path)
@@ -137,10 +104,4 @@ def _continued(path: Path, names: tuple[str, ...], step: int) -> IO[str]:
 def _rows(path: Path) -> list[list[str]]:
     """The rows of a table, if there is one, but for one that a killed run left unfinished."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [row for row in csv.reader(line for line in lines if line.endswith("\n")) if row[0].isdecimal()]
-
-
-def _columns(path: Path) -> dict[str, list[float]]:
-    names = ValidationLog._fields if path.name == VALIDATION else StepLog._fields
-    rows = _rows(path)
-    return {name: [float(row[index]) for row in rows if len(row) > index] for index, name in enumerate(names)}
+    return [row for row in csv.reader(line for line in lines if line.endswith("\n")) if row and row[0].isdecimal()]
