@@ -6,8 +6,9 @@ rounded once, so that samples it does not reach stay as they were.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Self
 
@@ -23,6 +24,8 @@ from nerdrain_rt.pixel_layout import PixelLayout
 
 Matrix = Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020", "ycgco"]
 Siting = Literal["left", "center", "topleft"]
+Axis = tuple[int, int, bool]
+"""A dimension in which chroma is coarser than luma, by how much, and whether it sits in the middle of its pixels."""
 
 _KR_KB = {
     "bt601": (0.299, 0.114),
@@ -43,6 +46,10 @@ _MATRIX_OF_CODE: dict[int, Matrix] = {
     8: "ycgco",
     **dict.fromkeys((9, 10, 12, 13, 14, 15), "bt2020"),
 }
+
+
+BAND_PIXELS = 2**18
+"""What a processor converts at a time: as much as stays in its cache between two steps."""
 
 
 class Levels(NamedTuple):
@@ -90,6 +97,7 @@ class ColorSpec:
             return Levels(0, 2**bits - 1, 2 ** (bits - 1), 2**bits - 1)
         return Levels(*(level << (bits - 8) for level in (16, 219, 128, 224)))
 
+    @functools.cache  # noqa: B019 - there are few
     def rgb_to_yuv(self) -> npt.NDArray[np.float64]:
         """3 x 3; its rows give Y in [0, 1], U and V in [-0.5, 0.5] from RGB in [0, 1]."""
         if self.matrix == "ycgco":
@@ -98,6 +106,11 @@ class ColorSpec:
         red, blue = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
         luma = np.array([kr, 1 - kr - kb, kb])
         return np.stack([luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)])
+
+    @functools.cache  # noqa: B019
+    def yuv_to_rgb(self) -> npt.NDArray[np.float64]:
+        """3 x 3; its rows give R, G and B from Y in [0, 1], U and V in [-0.5, 0.5]."""
+        return np.linalg.inv(self.rgb_to_yuv())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +172,10 @@ class Planes:
 
     def rgb(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """1 3 H W in [0, 1]; what the samples hold beyond black and white is clamped."""
-        if self.layout.letters == "rgb":
-            colors = torch.stack([self._codes(letter) for letter in "rgb"]).div_(2**self.layout.bits - 1)
-        else:
-            levels = self.spec.levels(self.layout.bits)
-            luma = self._codes("y").sub_(levels.black).div_(levels.luma)
-            colors = luma[None] if self.layout.letters == "y" else self._tints(levels).add_(luma)
-        return colors.clamp_(0, 1).to(dtype).expand(1, 3, -1, -1).contiguous()
+        rgb = torch.empty((1, 3, *self.size), device=self.samples[0].device)
+        for band in self._bands():
+            torch.clamp(band.planes._colors()[:, band.own], 0, 1, out=rgb[0, :, band.rows][:, band.own])
+        return rgb.to(dtype)
 
     def add_residual(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
         """Add `strength * residual` in place, limited so that `rainy` plus it stays in [0, 1].
@@ -173,17 +183,44 @@ class Planes:
         Both are 1 3 H W on this device, `rainy` as given by `rgb`. Where the limited residual is 0
         the samples do not change.
         """
-        rainy = rainy[0].float()
-        change = torch.add(rainy, residual[0].float(), alpha=strength).clamp_(0, 1).sub_(rainy)
-        for letter, codes in self._code_changes(change):
-            self._add_codes(letter, codes)
+        for band in self._bands():
+            seen = rainy[0, :, band.rows].float()
+            change = torch.add(seen, residual[0, :, band.rows].float(), alpha=strength).clamp_(0, 1).sub_(seen)
+            for letter, codes in band.planes._code_changes(change):
+                band.planes._add_codes(letter, codes, band.own)
+
+    def _bands(self) -> Iterator[Band]:
+        """On a processor stretches of rows, else the picture as one."""
+        (height, width), margin = self.size, self.layout.chroma_factor[0]
+        step = max(1, BAND_PIXELS // width // margin) * margin if self.samples[0].device.type == "cpu" else height
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            rows = slice(max(0, top - margin), min(height, bottom + margin))
+            samples = (
+                plane[rows.start // factor : -(-rows.stop // factor)]
+                for plane, factor in zip(self.samples, self.layout.row_factors, strict=True)
+            )
+            planes = replace(self, samples=tuple(samples), size=(rows.stop - rows.start, self.size[1]))
+            yield Band(planes, rows, slice(top - rows.start, bottom - rows.start))
+
+    def _colors(self) -> Tensor:
+        """3 H W before clamping."""
+        if self.layout.letters == "rgb":
+            return torch.stack([self._codes(letter) for letter in "rgb"]).div_(2**self.layout.bits - 1)
+        levels = self.spec.levels(self.layout.bits)
+        luma = self._codes("y").sub_(levels.black)
+        if self.layout.letters == "y":
+            return luma.div_(levels.luma).expand(3, -1, -1)
+        return self._tints(levels).add_(luma, alpha=1 / levels.luma)
 
     def _tints(self, levels: Levels) -> Tensor:
         """What chroma adds to luma in each of R, G and B: 3 H W."""
-        to_rgb = np.linalg.inv(self.spec.rgb_to_yuv()) / levels.chroma
-        u, v = (self._codes(letter).sub_(levels.chroma_zero) for letter in "uv")
-        tints = torch.stack([torch.mul(u, of_u).add_(v, alpha=of_v) for _, of_u, of_v in to_rgb.tolist()])
-        for dim, factor, is_centered in self._chroma_axes():
+        axes = self._chroma_axes()
+        u, v = (self._codes(letter, axes).sub_(levels.chroma_zero) for letter in "uv")
+        tints = u.new_empty((3, *u.shape))
+        for tint, (_, of_u, of_v) in zip(tints, (self.spec.yuv_to_rgb() / levels.chroma).tolist(), strict=True):
+            torch.mul(u, of_u, out=tint).add_(v, alpha=of_v)
+        for dim, factor, is_centered in reversed(axes):
             tints = _grow(tints, dim, self.size[dim], factor, is_centered)
         return tints
 
@@ -201,31 +238,49 @@ class Planes:
             for letter, weights in zip("uv", to_chroma, strict=True):
                 yield letter, _mix(change, weights * levels.chroma)
 
-    def _chroma_axes(self) -> Iterator[tuple[int, int, bool]]:
-        """The dimensions in which chroma is coarser: (dim, factor, is_centered)."""
+    def _chroma_axes(self) -> list[Axis]:
+        """Those of this format, rows first."""
         centered = self.spec.siting != "topleft", self.spec.siting == "center"
-        for dim, (factor, is_centered) in enumerate(zip(self.layout.chroma_factor, centered, strict=True)):
-            if factor > 1:
-                yield dim - 2, factor, is_centered
+        axes = zip((-2, -1), self.layout.chroma_factor, centered, strict=True)
+        return [axis for axis in axes if axis[1] > 1]
 
     def _component(self, letter: str) -> Tensor:
         plane, first, step = self.layout.locate(letter)
         _, width = self.layout.component_size(letter, self.size)
         return self.samples[plane][:, first::step][:, :width]
 
-    def _codes(self, letter: str) -> Tensor:
-        codes = self._component(letter).to(torch.float32)
+    def _codes(self, letter: str, extended: Sequence[Axis] = ()) -> Tensor:
+        """A component as numbers, continued for `_grow` along these axes."""
+        samples = self._component(letter)
+        for dim, _, _ in extended:
+            # Twice at the end, because a bottom field may lack the chroma of its last row of luma.
+            samples = _extended(samples, dim, 1, 2)
+        codes = samples.to(torch.float32)
         if self.layout.padding_bits:
             codes.div_(2**self.layout.padding_bits).floor_()
         return codes
 
-    def _add_codes(self, letter: str, change: Tensor) -> None:
-        component, codes = self._component(letter), self._codes(letter)
-        changed = torch.add(codes, change).round_().clamp_(0, 2**self.layout.bits - 1)
+    def _add_codes(self, letter: str, change: Tensor, rows: slice) -> None:
+        """Add to what belongs to these rows of the picture."""
+        factor = self.layout.chroma_factor[0] if letter in "uv" else 1
+        own = slice(rows.start // factor, -(-rows.stop // factor))
+        component, codes = self._component(letter)[own], self._codes(letter)[own]
+        changed = torch.add(codes, change[own]).round_().clamp_(0, 2**self.layout.bits - 1)
         if self.layout.padding_bits:
             # Whole steps of the code, so that what lies in the padding survives.
             changed = changed.sub_(codes).mul_(2**self.layout.padding_bits).add_(component.to(torch.float32))
-        component.copy_(changed)
+        # Straight to 8 bits PyTorch converts a sample at a time.
+        component.copy_(changed.to(torch.uint16))
+
+
+class Band(NamedTuple):
+    """A stretch of a picture's rows, with a row of chroma more on either side."""
+
+    planes: Planes
+    rows: slice
+    """Where it lies in the picture."""
+    own: slice
+    """The rows in it that are no other's."""
 
 
 def to_rgb(picture: av.VideoFrame, *, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -259,9 +314,10 @@ def _host_views(picture: av.VideoFrame, layout: PixelLayout) -> Iterator[npt.NDA
 
 
 def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -> Tensor:
-    """Linear interpolation along `dim`; a coarse sample sits on the first or in the middle of its `factor` samples."""
-    # Twice at the end, because a bottom field may lack the chroma of its last row of luma.
-    padded = _extended(coarse, dim, 1, 2)
+    """Linear interpolation along `dim`; a coarse sample sits on the first or in the middle of its `factor` samples.
+
+    `coarse` has its first sample once more and its last one twice more.
+    """
     shape = list(coarse.shape)
     shape[dim] = size
     fine = coarse.new_empty(shape)
@@ -270,23 +326,21 @@ def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -
         start = 1 + math.floor(position)
         target = _every(fine, dim, phase, factor)
         count = target.shape[dim]
-        torch.lerp(padded.narrow(dim, start, count), padded.narrow(dim, start + 1, count), position % 1, out=target)
+        torch.lerp(coarse.narrow(dim, start, count), coarse.narrow(dim, start + 1, count), position % 1, out=target)
     return fine
 
 
 def _shrink(fine: Tensor, dim: int, count: int, factor: int, is_centered: bool) -> Tensor:
     """`count` averages along `dim` at the places `_grow` starts from.
 
-    Centred, the mean of the `factor` samples around; else the triangle that is the transpose of `_grow`.
+    Centred, the mean of the `factor` samples around; else the mean of such means, the triangle that is the transpose
+    of `_grow`.
     """
-    reach = 0 if is_centered else factor - 1
-    padded = _extended(fine, dim, reach, count * factor - fine.shape[dim])
-    coarse = torch.zeros((), device=fine.device)
-    for offset in range(-reach, factor):
-        weight = 1 / factor if is_centered else (factor - abs(offset)) / factor**2
-        window = padded.narrow(dim, reach + offset, (count - 1) * factor + 1)
-        coarse = torch.add(coarse, _every(window, dim, 0, factor), alpha=weight)
-    return coarse
+    taps = 1 if is_centered else factor
+    padded = _extended(fine, dim, taps - 1, count * factor - fine.shape[dim])
+    sums = functools.reduce(torch.add, (padded.narrow(dim, tap, count * factor) for tap in range(taps)))
+    coarse = functools.reduce(torch.add, (_every(sums, dim, phase, factor) for phase in range(factor)))
+    return coarse.div_(factor * taps)
 
 
 def _mix(colors: Tensor, weights: npt.NDArray[np.float64]) -> Tensor:
@@ -297,6 +351,8 @@ def _mix(colors: Tensor, weights: npt.NDArray[np.float64]) -> Tensor:
 
 def _extended(tensor: Tensor, dim: int, before: int, after: int) -> Tensor:
     """`tensor` with its first and last samples along `dim` repeated."""
+    if not before and after <= 0:
+        return tensor
     first, last = tensor.narrow(dim, 0, 1), tensor.narrow(dim, -1, 1)
     return torch.cat([first] * before + [tensor] + [last] * after, dim)
 

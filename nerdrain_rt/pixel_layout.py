@@ -65,6 +65,11 @@ class PixelLayout:
         """The components that are colour, in the order of their matrix."""
         return next(letters for letters in ("rgb", "yuv", "y") if set(letters) <= set("".join(self.planes)))
 
+    @property
+    def row_factors(self) -> tuple[int, ...]:
+        """Rows of the picture for each row of a plane."""
+        return tuple(self.chroma_factor[0] if set(group) <= {"u", "v"} else 1 for group in self.planes)
+
     def component_size(self, letter: str, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) in samples of a component in a picture of `size`."""
         rows, columns = self.chroma_factor if letter in "uv" else (1, 1)
