@@ -1,6 +1,8 @@
 """What every backend must do, run on each that this machine has; a new one joins with a line in `CASES`."""
 
 import copy
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,13 @@ import torch
 from torch import Tensor
 
 from nerdrain_rt.backends import (
+    CANDIDATES,
     Backend,
+    choice,
+    eager,
     find_device,
     load_backend,
+    load_backends,
     precision_name,
     why_backend_is_missing,
     why_device_is_missing,
@@ -24,6 +30,7 @@ from nerdrain_rt.backends.openvino import OpenVinoBackend
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import Weights
+from tests.fakes import FakeBackend
 
 SIZES = ((16, 16), (32, 48))
 
@@ -201,11 +208,116 @@ def test_auto_takes_the_precision_that_suits_the_processor(weights):
         ({"device": "toaster"}, "toaster: unknown device; use auto, cpu, cuda, cuda:N or mps"),
         ({"device": "meta"}, "meta: not a device this program runs on; use --device auto or cpu"),
         ({"device": "cuda:99"}, "cuda:99: .*; use --device auto or cpu"),
+        ({"device": "cpu,cpu"}, "cpu,cpu: are several devices; this takes one"),
     ],
 )
 def test_load_backend_refuses_what_there_is_not(weights, choice, message):
     with pytest.raises(BackendError, match=message):
         load_backend(weights, **choice)
+
+
+def test_load_backends_makes_one_for_each_device(weights):
+    first, second = load_backends(weights, "eager", devices="cpu,cpu", precision="fp32")
+    assert first is not second
+    assert (first.device.type, second.device.type) == ("cpu", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [("cpu,toaster", "toaster: unknown device"), ("cpu,cuda:99", "cuda:99: "), ("cpu,", ": unknown device")],
+)
+def test_load_backends_refuses_a_device_that_is_not_there(weights, devices, message):
+    with pytest.raises(BackendError, match=message):
+        load_backends(weights, "eager", devices=devices)
+
+
+def test_what_auto_says_names_the_device_where_there_are_several(weights, monkeypatch):
+    def load_auto(candidates, device, dtype, *, announce, **_):
+        announce("backend eager")
+        return FakeBackend()
+
+    monkeypatch.setattr(choice, "load_auto", load_auto)
+    said = []
+    load_backends(weights, devices="cpu", announce=said.append)
+    load_backends(weights, devices="cpu,auto", announce=said.append)
+    assert said == ["backend eager", "cpu: backend eager", "auto: backend eager"]
+
+
+class UnusableDriver:
+    """A machine on which PyTorch has CUDA, and says `fault` when it is to use it."""
+
+    def __init__(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fault = fault
+        monkeypatch.setattr(torch.version, "cuda", "13.0")
+        monkeypatch.setattr(torch.cuda, "is_available", self.is_available)
+        monkeypatch.setattr(torch.cuda, "init", self.init)
+
+    def is_available(self) -> bool:
+        warnings.warn(f"CUDA initialization: {self.fault}", UserWarning, stacklevel=2)
+        return False
+
+    def init(self) -> None:
+        raise RuntimeError(self.fault)
+
+
+TOO_OLD = (
+    "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading"
+    " and installing a new version from the URL: http://www.nvidia.com/Download/index.aspx"
+)
+NO_DRIVER = (
+    "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver from"
+    " http://www.nvidia.com/Download/index.aspx"
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (TOO_OLD, "The NVIDIA driver on your system is too old (found version 11040)"),
+        (NO_DRIVER, "Found no NVIDIA driver on your system"),
+        ("No CUDA GPUs are available", "No CUDA GPUs are available"),
+        (
+            "CUDA unknown error - wrongly set up, e.g. by a variable. Setting",
+            "CUDA unknown error - wrongly set up, e.g. by",
+        ),
+    ],
+)
+def test_a_gpu_that_pytorch_cannot_use_is_refused_with_its_reason(fault, message, monkeypatch):
+    UnusableDriver(fault, monkeypatch)
+    with pytest.raises(BackendError, match=rf"^cuda: {re.escape(message)}.*; use --device auto or cpu$"):
+        find_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_told"), [(TOO_OLD, True), (NO_DRIVER, False), ("No CUDA GPUs are available", False)]
+)
+def test_auto_works_on_the_processor_and_tells_where_a_gpu_lies_idle(fault, is_told, weights, monkeypatch):
+    UnusableDriver(fault, monkeypatch)
+    said = []
+    assert load_backend(weights, "eager", announce=said.append).device.type in ("cpu", "mps")
+    assert said == is_told * ["no GPU is used: The NVIDIA driver on your system is too old (found version 11040)"]
+
+
+@pytest.mark.parametrize("name", ["eager", "auto"])
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: all devices are busy or unavailable\nmore"),
+            "cpu: the GPU failed: CUDA error",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB."), "cpu: out of memory; close"),
+    ],
+)
+def test_a_gpu_that_fails_while_the_network_is_loaded_is_one_line(name, error, message, weights, monkeypatch):
+    def load(*_: object) -> Backend:
+        raise error
+
+    monkeypatch.setattr(eager, "load", load)
+    monkeypatch.setitem(CANDIDATES, "cpu", ("eager",))
+    with pytest.raises(BackendError, match=message) as caught:
+        load_backend(weights, name, device="cpu")
+    assert "\n" not in str(caught.value)
 
 
 def test_auto_finds_a_device():

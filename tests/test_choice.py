@@ -93,6 +93,7 @@ def test_one_that_does_not_load_is_passed_over_and_told(bench):
     [
         (BackendError("kernel refused"), "kernel refused"),
         (torch.OutOfMemoryError("tried to allocate 9 GiB"), "out of memory"),
+        (torch.AcceleratorError("CUDA error: out of memory\nmore"), "out of memory"),
         (RuntimeError("CUDA error\nand many lines"), "CUDA error"),
         (RuntimeError(), "RuntimeError"),
     ],
@@ -288,6 +289,38 @@ def test_auto_goes_on_with_the_next_best_where_one_fails_later(bench):
     backend(rainy)
     assert backend.name == "eager"
     assert bench.said[1] == "fused: the GPU was lost; going on without fused"
+
+
+def test_auto_goes_on_where_a_kernel_does_not_run(bench):
+    remember(KEY, ["eager", "fused"], Choice("fused", (64, 64), {"fused": 1.0, "eager": 2.0}, {}))
+    failing = bench.candidate("fused", 1, error=RuntimeError("Triton Error [CUDA]: invalid argument\nmore"))
+    backend = auto_backend(bench, fused=failing, eager=bench.candidate("eager", 48))
+    backend(torch.rand(1, 3, 64, 64))
+    assert backend.name == "eager"
+    assert bench.said[1] == "Triton Error [CUDA]: invalid argument; going on without fused"
+
+
+def test_auto_on_a_lost_gpu_raises_what_happened_first(bench):
+    remember(KEY, ["eager", "fused"], Choice("fused", (64, 64), {"fused": 1.0, "eager": 2.0}, {}))
+    lost = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    backend = auto_backend(
+        bench,
+        fused=bench.candidate("fused", 1, error=lost),
+        eager=bench.candidate("eager", 1, error=torch.AcceleratorError("CUDA error: context is destroyed")),
+    )
+    with pytest.raises(torch.AcceleratorError) as caught:
+        backend(torch.rand(1, 3, 64, 64))
+    assert caught.value is lost
+
+
+def test_auto_leaves_memory_to_the_caller(bench):
+    remember(KEY, ["eager", "fused"], Choice("fused", (64, 64), {"fused": 1.0, "eager": 2.0}, {}))
+    greedy = bench.candidate("fused", 1, error=torch.AcceleratorError("CUDA error: out of memory"))
+    backend = auto_backend(bench, fused=greedy, eager=bench.candidate("eager", 48))
+    for _ in range(2):
+        with pytest.raises(torch.AcceleratorError, match="out of memory"):
+            backend(torch.rand(1, 3, 64, 64))
+    assert bench.loaded == ["fused"]
 
 
 def test_auto_raises_what_its_last_candidate_raises(bench):

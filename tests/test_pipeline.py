@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from nerdrain_rt import pipeline
 from nerdrain_rt.derainer import Derainer, DerainSettings
-from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.errors import BackendError, MediaError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.media.writer import OutputSettings, VideoWriter
@@ -49,8 +50,8 @@ def no_thread_is_left():
     assert set(threading.enumerate()) <= before
 
 
-def make_derainer(backend: FakeBackend | None = None, **settings) -> Derainer:
-    return Derainer(DerainSettings(**settings), backend=backend or FakeBackend())
+def make_derainer(*backends: FakeBackend, **settings) -> Derainer:
+    return Derainer(DerainSettings(**settings), backend=backends or FakeBackend())
 
 
 def derain(source: Path, target: Path, derainer: Derainer | None = None, **options) -> VideoReport:
@@ -176,6 +177,93 @@ def test_an_error_of_the_backend_arrives_as_itself_and_leaves_nothing(clip, targ
     assert is_empty(target.parent)
 
 
+@pytest.mark.parametrize("devices", [2, 3, 20])
+def test_several_devices_give_every_frame_once_and_in_order(devices, clip, target):
+    backends = [FakeBackend(seconds=0.002 * index) for index in range(devices)]
+    derainer = make_derainer(*backends)
+    steps = list(derain_video(clip, target, derainer, output=LOSSLESS))
+    assert [round(step.frame.seconds * 24) for step in steps[:-1]] == list(range(FRAMES))
+    assert sum(len(backend.shapes) for backend in backends) == FRAMES
+    assert clips.all_samples(target, "yuv420p") == clips.all_samples(clip, "yuv420p")
+
+
+def test_the_report_names_every_device(clip, target):
+    first, second = FakeBackend(), FakeBackend()
+    second.name, second.device, second.dtype = "other", torch.device("cpu:0"), torch.bfloat16
+    report = derain(clip, target, make_derainer(first, second))
+    assert (report.device, report.backend, report.precision) == ("cpu, cpu:0", "fake, other", "fp32, bf16")
+    assert (report.frames_in, report.frames_out) == (FRAMES, FRAMES)
+
+
+def test_devices_work_at_the_same_time(clip, target):
+    both = threading.Barrier(2)
+
+    class Meeting(FakeBackend):
+        def __call__(self, rainy: Tensor) -> Tensor:
+            if len(self.shapes) == 1:  # the first run of a size has the machine for itself
+                both.wait(10)
+            return super().__call__(rainy)
+
+    assert derain(clip, target, make_derainer(Meeting(), Meeting())).frames_out == FRAMES
+
+
+def test_a_quick_device_is_not_held_up_by_a_slow_one(tmp_path, target):
+    source = clips.video(tmp_path / "longer.mkv", size=(32, 32), frames=60, codec="ffv1")
+    quick, slow = FakeBackend(), FakeBackend(seconds=0.05)
+    derain(source, target, make_derainer(slow, quick))
+    assert len(quick.shapes) > 1.5 * len(slow.shapes)
+
+
+def test_changed_settings_act_on_every_device(clip, target):
+    backends = [FakeBackend(seconds=0.005), FakeBackend(seconds=0.005)]
+    derainer = make_derainer(*backends)
+    for step in derain_video(clip, target, derainer):
+        if step.frame_index == 2:
+            derainer.settings = DerainSettings(work_scale=0.5, strength=0.9)
+    assert all(backend.shapes[0] == (1, 3, 32, 32) and backend.shapes[-1] == (1, 3, 16, 16) for backend in backends)
+
+
+def test_each_device_tiles_by_its_own_memory(tmp_path, target):
+    class Cramped(FakeBackend):
+        def __call__(self, rainy: Tensor) -> Tensor:
+            if rainy.shape[-1] > 64:
+                raise torch.OutOfMemoryError("too large")
+            return super().__call__(rainy)
+
+    source = clips.video(tmp_path / "large.mkv", size=(128, 128), frames=8, codec="ffv1")
+    cramped, roomy = Cramped(), FakeBackend(seconds=0.05)
+    report = derain(source, target, make_derainer(cramped, roomy))
+    assert set(roomy.shapes) == {(1, 3, 128, 128)}
+    assert set(cramped.shapes) == {(1, 3, 64, 64)}
+    assert report.warnings == ("cpu: no memory for 128x128 at once; working in tiles of 64",)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"),
+            "cpu: the GPU failed: CUDA error: uns",
+        ),
+        (torch.OutOfMemoryError("2 GiB"), "cpu: out of memory even in tiles of"),
+        (BackendError("fused: no kernel"), "fused: no kernel"),
+    ],
+)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_device_that_fails_ends_all_with_one_line_and_leaves_nothing(devices, error, message, clip, target):
+    class Failing(FakeBackend):
+        def __call__(self, rainy: Tensor) -> Tensor:
+            if len(self.shapes) == 2:
+                raise error
+            return super().__call__(rainy)
+
+    backends = [Failing(), *(FakeBackend(seconds=0.01) for _ in range(devices - 1))]
+    with pytest.raises(BackendError, match=message) as caught:
+        derain(clip, target, make_derainer(*backends))
+    assert "\n" not in str(caught.value)
+    assert is_empty(target.parent)
+
+
 def test_lost_frames_are_an_error(clip, target, monkeypatch):
     class Forgetful(VideoWriter):
         def write(self, frame: Frame) -> None:
@@ -188,7 +276,8 @@ def test_lost_frames_are_an_error(clip, target, monkeypatch):
     assert is_empty(target.parent)
 
 
-def test_ctrl_c_with_a_busy_backend_ends_within_a_second_and_leaves_nothing(clip, target):
+@pytest.mark.parametrize("devices", [1, 2])
+def test_ctrl_c_with_a_busy_backend_ends_within_a_second_and_leaves_nothing(devices, clip, target):
     begun, is_over, workers, pressed = threading.Event(), threading.Event(), [], []
 
     def residual(rainy: Tensor) -> Tensor:
@@ -205,10 +294,14 @@ def test_ctrl_c_with_a_busy_backend_ends_within_a_second_and_leaves_nothing(clip
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     backend = FakeBackend(residual)
+    others = [FakeBackend(seconds=0.01) for _ in range(devices - 1)]
     finger = threading.Thread(target=press)
     finger.start()
     try:
-        with pytest.raises(KeyboardInterrupt), closing(derain_video(clip, target, make_derainer(backend))) as steps:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            closing(derain_video(clip, target, make_derainer(backend, *others))) as steps,
+        ):
             list(steps)
         assert time.monotonic() - pressed[0] < 1
         assert is_empty(target.parent)
@@ -219,16 +312,19 @@ def test_ctrl_c_with_a_busy_backend_ends_within_a_second_and_leaves_nothing(clip
     assert is_empty(target.parent)
 
 
-def test_random_failures_arrive_as_themselves_and_leave_nothing(clip, target, monkeypatch):
+@pytest.mark.parametrize(("devices", "runs"), [(1, 300), (3, 100)])
+def test_random_failures_arrive_as_themselves_and_leave_nothing(devices, runs, clip, target, monkeypatch):
     before = threading.active_count()
-    for seed in range(300):
-        parts = run_with_failures(Random(seed), clip, target, monkeypatch)
+    for seed in range(runs):
+        parts = run_with_failures(Random(seed), clip, target, monkeypatch, devices=devices)
         assert threading.active_count() == before, f"seed {seed}: {parts}"
         assert [path.name for path in target.parent.iterdir()] == ([] if parts else [target.name]), f"seed {seed}"
         target.unlink(missing_ok=True)
 
 
-def run_with_failures(random: Random, clip: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+def run_with_failures(
+    random: Random, clip: Path, target: Path, monkeypatch: pytest.MonkeyPatch, *, devices: int
+) -> dict[str, int]:
     """One run in which some parts fail at a frame of theirs: which they were."""
     parts = {
         part: random.randrange(FRAMES)
@@ -255,17 +351,18 @@ def run_with_failures(random: Random, clip: Path, target: Path, monkeypatch: pyt
             super().write(frame)
 
     def residual(rainy: Tensor) -> Tensor:
-        work("backend", len(backend.shapes) - 1)
+        work("backend", next(calls))
         return torch.zeros_like(rainy)
 
-    backend = FakeBackend(residual)
+    calls = count()
+    backends = [FakeBackend(residual) for _ in range(devices)]
     monkeypatch.setattr(pipeline, "VideoReader", Reader)
     monkeypatch.setattr(pipeline, "VideoWriter", Writer)
     order = {"reader": 0, "backend": 1, "writer": 2, "leaving": 3, "consumer": 4}
     first = min(parts, key=lambda part: (parts[part], order[part]), default=None)
     steps: list[Progress] = []
     try:
-        with closing(derain_video(clip, target, make_derainer(backend))) as progress:
+        with closing(derain_video(clip, target, make_derainer(*backends))) as progress:
             for step in progress:
                 steps.append(step)
                 if step.frame_index - 1 == parts.get("leaving"):
@@ -273,8 +370,10 @@ def run_with_failures(random: Random, clip: Path, target: Path, monkeypatch: pyt
                 if step.report is None:
                     work("consumer", step.frame_index - 1)
     except Failure as failure:
-        assert failure.args == (first, parts[first])
+        assert failure.args in parts.items()
+        assert devices > 1 or failure.args == (first, parts[first])
     else:
-        assert first in (None, "leaving")
-        assert first == "leaving" or steps[-1].report is not None
+        assert not parts or "leaving" in parts
+        assert devices > 1 or first in (None, "leaving")
+        assert parts or steps[-1].report is not None
     return parts

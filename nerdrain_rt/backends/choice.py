@@ -54,7 +54,7 @@ def choose_backend(
     if known := recall(key, size, names):
         try:
             backend = candidates[known.backend]()
-        except (BackendError, torch.OutOfMemoryError) as error:
+        except (BackendError, RuntimeError) as error:
             _log.warning("%s: was fastest before, and does not start now: %s", known.backend, error)
         else:
             announce(f"backend {known}, as measured before")
@@ -90,13 +90,11 @@ class _Contest:
         try:
             backend = load()
             milliseconds = self._measure(backend)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            _log.info("%s: %s", name, error)
-            self._is_out_of_memory = True
-            self.refused[name] = "out of memory"
-        except (BackendError, RuntimeError) as error:
+        except (BackendError, RuntimeError, MemoryError) as error:
             _log.info("%s: did not run", name, exc_info=True)
-            self.refused[name] = _first_line(error)
+            is_memory = is_out_of_memory(error)
+            self._is_out_of_memory |= is_memory
+            self.refused[name] = "out of memory" if is_memory else _first_line(error)
         else:
             self.milliseconds[name] = milliseconds
             if milliseconds == min(self.milliseconds.values()):

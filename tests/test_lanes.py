@@ -1,0 +1,146 @@
+"""What is shared out among several threads, and what a GPU's failures become."""
+
+import threading
+import time
+from contextlib import ExitStack
+
+import pytest
+import torch
+
+from nerdrain_rt.errors import BackendError
+from nerdrain_rt.lanes import Lane, Shares, gpu_failures, is_out_of_memory
+from nerdrain_rt.stages import Prefetch
+
+DEVICE = torch.device("cuda:1")
+ENDS = 10.0
+"""Seconds that no test takes unless it fails."""
+
+
+def squares(items, *, seconds=0.0):
+    for item in items:
+        time.sleep(seconds)
+        yield item * item
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 100])
+@pytest.mark.parametrize("takers", [1, 2, 3])
+def test_results_come_in_the_order_of_the_items(takers, count):
+    shares = Shares(range(count))
+    with ExitStack() as stages:
+        results = [
+            stages.enter_context(Prefetch(squares(shares.of(taker), seconds=0.001 * taker))) for taker in range(takers)
+        ]
+        assert list(shares.in_order(results)) == [item * item for item in range(count)]
+
+
+def test_a_taker_that_is_busy_leaves_the_items_to_the_others():
+    is_over = threading.Event()
+    taken = ([], [])
+
+    def work(taker):
+        for item in shares.of(taker):
+            taken[taker].append(item)
+            if taker == 0 and item != 0:
+                is_over.wait(ENDS)
+            yield item
+
+    shares = Shares(range(1000))
+    with Prefetch(work(0)) as slow:
+        assert next(slow) == 0
+        assert list(work(1)) == [item for item in range(1000) if item not in taken[0]]
+        is_over.set()
+    assert len(taken[1]) > 990
+
+
+def test_an_error_of_the_source_comes_after_the_results_before_it():
+    def source():
+        yield from range(5)
+        raise ValueError("torn")
+
+    shares = Shares(source())
+    results = []
+    with (
+        Prefetch(squares(shares.of(0), seconds=0.01)) as slow,
+        Prefetch(squares(shares.of(1))) as quick,
+        pytest.raises(ValueError, match="torn"),
+    ):
+        results.extend(shares.in_order([slow, quick]))
+    assert results == [0, 1, 4, 9, 16]
+
+
+def test_an_error_of_a_taker_comes_in_the_place_of_its_item():
+    def work(taker):
+        for item in shares.of(taker):
+            if item == 7:
+                raise ValueError("seven")
+            yield item
+
+    shares = Shares(range(20))
+    results = []
+    with Prefetch(work(0)) as one, Prefetch(work(1)) as other, pytest.raises(ValueError, match="seven"):
+        results.extend(shares.in_order([one, other]))
+    assert results == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors may come later"),
+            "cuda:1: the GPU failed: CUDA error: unspecified launch failure",
+        ),
+        (
+            RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
+            "cuda:1: the GPU failed: Triton Error [CUDA]: an illegal memory access was encountered",
+        ),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+            "cuda:1: the GPU failed: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            "cuda:1: out of memory; close what else uses the GPU, or try --work-scale",
+        ),
+        (
+            torch.AcceleratorError("CUDA error: out of memory\nmore"),
+            "cuda:1: out of memory; close what else uses the GPU, or try --work-scale",
+        ),
+    ],
+)
+def test_what_a_gpu_says_becomes_one_line(error, message):
+    with pytest.raises(BackendError) as caught, gpu_failures(DEVICE):
+        raise error
+    assert str(caught.value) == message
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("sizes do not match, on cuda:0"), ValueError("CUDA error"), BackendError("fused: no")]
+)
+def test_other_errors_pass(error):
+    with pytest.raises(type(error)) as caught, gpu_failures(DEVICE):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("any"), True),
+        (MemoryError(), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("ran out of memory in our own words"), False),
+        (ValueError("CUDA error: out of memory"), False),
+    ],
+)
+def test_memory_is_told_from_other_failures(error, expected):
+    assert is_out_of_memory(error) == expected
+
+
+def test_a_lane_tells_of_a_gpu_that_fails_inside_it():
+    lane = Lane(torch.device("cpu"))
+    with pytest.raises(BackendError, match="cpu: the GPU failed: CUDA error: the launch timed out"), lane.after():
+        raise torch.AcceleratorError("CUDA error: the launch timed out")
