@@ -21,4 +21,4 @@ def gui_command(source: Source = None) -> None:
         raise UsageError('the window is not installed; pip install "nerdrain-rt[gui]"')
     from nerdrain_gui.app import main
 
-    raise typer.Exit(main([source] if source else []))
+    main([source] if source else [])

@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
@@ -171,6 +172,8 @@ def live_command(
         raise UsageError("--show leaves the figures to the window; --json and --stats are for runs without it")
     encoder = EncoderSettings(codec, parse_options(encoder_option or []))
     length = parse_duration(segment, "--segment")
+    if twice := [name for name, count in Counter(to or ()).items() if count > 1]:
+        raise UsageError(f"--to {twice[0]}: is given twice")
     sinks = [open_sink(name, encoder=encoder, segment_seconds=length, overwrite=overwrite) for name in to or ()]
     if virtual_camera:
         sinks.append(VirtualCamera())
@@ -181,7 +184,7 @@ def live_command(
     live = open_source(source, source_settings)
     derainer = _load(derain_settings)
     if show_live is not None:
-        raise typer.Exit(show_live(source, source_settings, derainer, sinks, settings))
+        show_live(source, source_settings, derainer, sinks, settings)
     report, is_interrupted = _run(live, derainer, sinks, settings, has_stats=stats, is_quiet=quiet)
     if as_json:
         console.print_json(report_json(report))

@@ -257,6 +257,25 @@ def test_a_sink_that_hangs_holds_nothing_up(monkeypatch):
     assert good.frames
 
 
+def test_what_sinks_of_the_same_name_dropped_is_added_up():
+    pace, is_over = OneByOne(), threading.Event()
+    busy = [threading.Event(), threading.Event()]
+
+    def sink(is_busy: threading.Event) -> KeepingSink:
+        twin = KeepingSink("twin")
+        twin.write = lambda frame: (is_busy.set(), is_over.wait(PATIENCE_SECONDS))
+        return twin
+
+    source = FrameSource(6, gate=pace)
+    with source:
+        for step in derain_live(source, make_derainer(), [sink(is_busy) for is_busy in busy]):
+            assert all(is_busy.wait(PATIENCE_SECONDS) for is_busy in busy)
+            if step.frame_index == 6:
+                is_over.set()
+            pace.done.release()
+    assert step.report.dropped == {"network": 0, "loop": 0, "twin": 2 * 4}
+
+
 def test_an_output_that_cannot_be_finished_is_an_error_where_it_is_the_only_one():
     def fail():
         raise MediaError("disk: no space left on device")

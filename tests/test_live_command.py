@@ -55,6 +55,7 @@ def test_a_file_is_played_to_its_end(tmp_path):
     [
         (("test", "--duration", "5"), UsageError, "--duration 5: is not a time with its unit"),
         (("test", "--size", "big"), UsageError, "'big' is not a size; write width and height"),
+        (("test", "--to", "a.mkv", "--to", "a.mkv"), UsageError, "--to a.mkv: is given twice"),
         (("test", "--rate", "0"), UsageError, "rate is 0; it must be above 0"),
         (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
         (("test", "--to", "rec.avi"), UsageError, "not a name for a recording"),

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Entry of `python -m nerdrain_gui`."""
 
-import sys
-
 from nerdrain_gui.app import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    main()

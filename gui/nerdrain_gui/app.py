@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from PyQt6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator, QUrl
 from PyQt6.QtWidgets import QApplication
@@ -28,23 +28,24 @@ if TYPE_CHECKING:
     from nerdrain_rt.media.live_source import LiveSourceSettings
     from nerdrain_rt.media.sinks import Sink
 
-SIGNAL_MILLISECONDS = 200
+SIGNAL_MILLISECONDS = 100
+INTERRUPTED = 130
 TRANSLATIONS = Path(__file__).parent / "translations"
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc")
 PROBE = "from PyQt6.QtGui import QGuiApplication; QGuiApplication([])"
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Show the window, with what the only argument names in the preview, until it is closed."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Show the window, with what the only argument names in the preview; then end the process."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if reason := why_no_display():
         print(f"error: {reason}", file=sys.stderr)  # noqa: T201 - the entry point's own line
-        return 1
+        sys.exit(1)
     app = make_app()
     settings = Settings.read()
     window = MainWindow(_theme(app, settings), settings)
-    return _run(app, window, _source(arguments[0]) if arguments else None)
+    _run(app, window, _source(arguments[0]) if arguments else None)
 
 
 def show_live(
@@ -53,8 +54,8 @@ def show_live(
     derainer: Derainer,
     sinks: Sequence[Sink] = (),
     live_settings: LiveSettings | None = None,
-) -> int:
-    """Show a live source with a derainer that is loaded already, until the window is closed; the exit code.
+) -> NoReturn:
+    """Show a live source with a derainer that is loaded already, until the window is closed; then end the process.
 
     Raises UsageError where no window can be shown.
     """
@@ -79,7 +80,7 @@ def show_live(
     session = Session(
         load=load, source=lambda name: open_source(name, source_settings), sinks=sinks, settings=live_settings
     )
-    return _run(app, MainWindow(_theme(app, settings), settings, session=session), name)
+    _run(app, MainWindow(_theme(app, settings), settings, session=session), name)
 
 
 def _source(name: str) -> str:
@@ -91,13 +92,17 @@ def _theme(app: QApplication, settings: Settings) -> Theme:
     return Theme(app, settings.theme if settings.theme in CHOICES else "system")
 
 
-def _run(app: QApplication, window: MainWindow, source: str | None) -> int:
-    """Qt's loop until the window is closed; the exit code."""
-    is_ended: list[bool] = []
-    window.closed.connect(is_ended.append)
+def _run(app: QApplication, window: MainWindow, source: str | None) -> NoReturn:
+    """Qt's loop until the window is closed, and the end of the process."""
+    received: list[int] = []
+
+    def close(number: int, _: object) -> None:
+        received.append(number)
+        window.close()
+
     sys.excepthook = window.tell_of_fault
     for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), lambda *_: window.close())
+        signal.signal(getattr(signal, name), close)
     waker = QTimer()
     waker.start(SIGNAL_MILLISECONDS)  # Python looks at signals only between its own instructions
     waker.timeout.connect(lambda: None)
@@ -106,12 +111,11 @@ def _run(app: QApplication, window: MainWindow, source: str | None) -> int:
     if source is not None:
         QTimer.singleShot(0, lambda: window.open(source))
     code = app.exec()
-    if is_ended != [True]:
-        # A thread is inside the network on a slow processor; the interpreter cannot unwind it and would abort.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    # The window has put everything away. To unwind PyTorch would take a second more, and where a thread is inside the
+    # network on a slow processor, the interpreter cannot and would abort.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED if received else code)
 
 
 def make_app() -> QApplication:

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from PyQt6.QtCore import QMimeData, QSize, Qt, QTimer, QUrl, pyqtSignal
-from PyQt6.QtGui import QColor, QDesktopServices, QIcon, QMouseEvent, QPalette, QResizeEvent
+from PyQt6.QtCore import QMimeData, QSize, Qt, QUrl, pyqtSignal
+from PyQt6.QtGui import QAction, QDesktopServices, QKeySequence, QMouseEvent, QResizeEvent
 from PyQt6.QtWidgets import (
+    QBoxLayout,
     QButtonGroup,
     QFrame,
-    QGraphicsDropShadowEffect,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QSizePolicy,
     QSlider,
     QStyle,
@@ -24,8 +25,11 @@ from PyQt6.QtWidgets import (
 
 from nerdrain_gui.icons import icon
 
-Kind = Literal["info", "warning", "error"]
-INFO_SECONDS = 8
+Box = TypeVar("Box", bound=QBoxLayout)
+BAR = 56
+INSPECTOR = 288
+FOOTER = 58
+"""Heights of the bars at the top and bottom of a page, width of the options beside it; in pixels."""
 
 
 def tool_button(name: str, tip: str, *, is_checkable: bool = False, size: int = 20) -> QToolButton:
@@ -48,6 +52,36 @@ def label(text: str = "", name: str = "", *, wraps: bool = False) -> QLabel:
     return words
 
 
+def bar(name: str, height: int = BAR, *, left: int = 20) -> tuple[QFrame, QHBoxLayout]:
+    """A bar in the manner `name` of the style sheet, and the row that its parts go into."""
+    frame = QFrame()
+    frame.setObjectName(name)
+    frame.setFixedHeight(height)
+    row = QHBoxLayout(frame)
+    row.setContentsMargins(left, 0, 14, 0)
+    row.setSpacing(8)
+    return frame, row
+
+
+def stacked(*parts: QWidget | QLayout) -> QVBoxLayout:
+    """Parts one below the other without a gap, the layouts among them as high as there is room."""
+    return _joined(QVBoxLayout(), parts)
+
+
+def beside(*parts: QWidget | QLayout) -> QHBoxLayout:
+    """Parts from left to right without a gap, the layouts among them as wide as there is room."""
+    return _joined(QHBoxLayout(), parts)
+
+
+def add_shortcut(owner: QWidget, key: str | QKeySequence.StandardKey, run: Callable[..., object]) -> None:
+    """Let a key do something while `owner` or what is in it has the focus."""
+    action = QAction(owner)
+    action.setShortcut(QKeySequence(key))
+    action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+    action.triggered.connect(run)
+    owner.addAction(action)
+
+
 def dropped_files(mime: QMimeData | None) -> list[str]:
     """Local paths among what is dragged over the window."""
     return [url.toLocalFile() for url in mime.urls() if url.isLocalFile()] if mime else []
@@ -56,6 +90,17 @@ def dropped_files(mime: QMimeData | None) -> list[str]:
 def open_folder(path: str) -> None:
     """Show a folder in the system's file manager."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(path))
+
+
+def _joined(box: Box, parts: Sequence[QWidget | QLayout]) -> Box:
+    box.setContentsMargins(0, 0, 0, 0)
+    box.setSpacing(0)
+    for part in parts:
+        if isinstance(part, QWidget):
+            box.addWidget(part)
+        else:
+            box.addLayout(part, 1)
+    return box
 
 
 class Segments(QWidget):
@@ -189,52 +234,3 @@ class ElidedLabel(QLabel):
 
     def _fit(self) -> None:
         self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width()))
-
-
-class Banner(QFrame):
-    """One quiet message over the content; what is only to know goes away by itself."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("banner")
-        self._icon = QLabel()
-        self._text = label(wraps=True)
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._close = tool_button("close", self.tr("Dismiss"), size=14)
-        self._close.clicked.connect(self.hide)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(14, 8, 8, 8)
-        row.setSpacing(10)
-        row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignVCenter)
-        row.addWidget(self._text, 1)
-        row.addWidget(self._close, 0, Qt.AlignmentFlag.AlignVCenter)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.hide)
-        shadow = QGraphicsDropShadowEffect(self)
-        shadow.setBlurRadius(28)
-        shadow.setOffset(0, 6)
-        shadow.setColor(QColor(0, 0, 0, 60))
-        self.setGraphicsEffect(shadow)
-        self.hide()
-
-    @property
-    def text(self) -> str:
-        """The message; empty where none is shown."""
-        return "" if self.isHidden() else self._text.text()
-
-    def tell(self, text: str, kind: Kind = "info") -> None:
-        """Show a message in place of the last one."""
-        role = QPalette.ColorRole.BrightText if kind == "error" else QPalette.ColorRole.Accent
-        picture: QIcon = icon("alert" if kind != "info" else "check", role=role)
-        self._icon.setPixmap(picture.pixmap(QSize(18, 18)))
-        self._text.setText(text)
-        self.setProperty("kind", kind)
-        style = self.style()
-        assert style is not None
-        style.unpolish(self)
-        style.polish(self)
-        self.show()
-        self._timer.stop()
-        if kind == "info":
-            self._timer.start(INFO_SECONDS * 1000)

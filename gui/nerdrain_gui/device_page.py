@@ -20,7 +20,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from nerdrain_gui.controls import label
+from nerdrain_gui.controls import bar, label
 from nerdrain_gui.findings import Finding, benchmark_rows, findings, verdict
 from nerdrain_gui.icons import icon
 from nerdrain_gui.outlet import Outlet
@@ -50,11 +50,7 @@ class DevicePage(QWidget):
         self.copy_button = QPushButton(self.tr("Copy the details"))
         self.copy_button.setEnabled(False)
         self.copy_button.clicked.connect(self._copy)
-        bar = QFrame()
-        bar.setObjectName("bar")
-        bar.setFixedHeight(56)
-        row = QHBoxLayout(bar)
-        row.setContentsMargins(20, 0, 14, 0)
+        head, row = bar("bar")
         row.addWidget(self._title)
         row.addStretch()
         row.addWidget(self.copy_button)
@@ -74,7 +70,7 @@ class DevicePage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(bar)
+        column.addWidget(head)
         column.addWidget(scroll, 1)
 
     def examine(self) -> None:

@@ -65,6 +65,11 @@ def backend_in_words(name: str) -> str:
     return BACKENDS.get(name, name)
 
 
+def encoder_in_words(name: str) -> str:
+    """An encoder's name as a person knows it."""
+    return ENCODERS.get(name, name)
+
+
 def verdict(facts: dict[str, Any]) -> tuple[str, str]:
     """What to expect of this computer: a headline and a sentence."""
     devices: dict[str, Any] = facts.get("devices", {})
@@ -155,7 +160,7 @@ def _camera_modes(camera: dict[str, Any]) -> str:
 
 def _encoders(encoders: dict[str, bool]) -> tuple[Line, ...]:
     def named(is_there: bool) -> str:
-        return ", ".join(ENCODERS.get(name, name) for name, has in encoders.items() if has == is_there)
+        return ", ".join(encoder_in_words(name) for name, has in encoders.items() if has == is_there)
 
     lines = [Line(_tr("Can be written"), named(True))]
     if named(False):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from PyQt6.QtCore import QEvent, QObject, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QObject, QSize, Qt
 from PyQt6.QtGui import (
     QAction,
     QCloseEvent,
@@ -33,10 +33,11 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from nerdrain_gui.controls import Banner, dropped_files
+from nerdrain_gui.banner import Banner
+from nerdrain_gui.controls import FOOTER, INSPECTOR, dropped_files
 from nerdrain_gui.device_page import DevicePage
 from nerdrain_gui.file_facts import FileLooker
-from nerdrain_gui.files_page import INSPECTOR, FilesPage
+from nerdrain_gui.files_page import FilesPage
 from nerdrain_gui.icons import app_icon, icon
 from nerdrain_gui.job_queue import JobQueue
 from nerdrain_gui.network import Network
@@ -47,7 +48,6 @@ from nerdrain_gui.theme import CHOICES, Choice, Theme
 
 _log = logging.getLogger(__name__)
 SIDEBAR = 84
-FOOTER = 58
 PATIENCE_SECONDS = 1.0
 """How long closing waits for threads; one inside a slow network takes longer and is left behind."""
 THEME_ICONS = {"system": "system", "light": "sun", "dark": "moon"}
@@ -56,9 +56,6 @@ PREVIEW, FILES, DEVICE = range(3)
 
 class MainWindow(QMainWindow):
     """Puts session, queue and pages together."""
-
-    closed = pyqtSignal(bool)
-    """Everything is put away; whether all threads ended."""
 
     def __init__(
         self, theme: Theme, settings: Settings, *, session: Session | None = None, queue: JobQueue | None = None
@@ -158,7 +155,6 @@ class MainWindow(QMainWindow):
         ]
         if not all(is_ended):
             self.queue.discard_leftovers()
-        self.closed.emit(all(is_ended))
         super().closeEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
@@ -239,6 +235,7 @@ class MainWindow(QMainWindow):
         self._tabs.idClicked.connect(self.show_page)
         self.theme_button.clicked.connect(self._next_theme)
         self._theme.changed.connect(self.update)
+        self.preview.opening.connect(self.banner.hide)
         self.preview.file_wanted.connect(self._ask_for_file)
         self.preview.full_screen_wanted.connect(self.toggle_full_screen)
         self.files.files_wanted.connect(self._ask_for_files)

@@ -4,33 +4,34 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import QStandardPaths, Qt, pyqtSignal
-from PyQt6.QtGui import QAction, QKeySequence
-from PyQt6.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QHBoxLayout,
-    QLineEdit,
-    QMenu,
-    QPushButton,
-    QStackedLayout,
-    QVBoxLayout,
-    QWidget,
-    QWidgetAction,
-)
+from PyQt6.QtGui import QKeySequence
+from PyQt6.QtWidgets import QPushButton, QStackedLayout, QWidget
 
 from nerdrain_gui.canvas import Canvas
-from nerdrain_gui.controls import ElidedLabel, Percentage, SeekSlider, Segments, label, tool_button
+from nerdrain_gui.controls import (
+    FOOTER,
+    ElidedLabel,
+    SeekSlider,
+    Segments,
+    add_shortcut,
+    bar,
+    beside,
+    label,
+    stacked,
+    tool_button,
+)
 from nerdrain_gui.empty import EmptyState
-from nerdrain_gui.files_page import INSPECTOR, SCALES
-from nerdrain_gui.findings import backend_in_words, device_in_words
 from nerdrain_gui.icons import icon
 from nerdrain_gui.network import Network
+from nerdrain_gui.preview_inspector import PreviewInspector
 from nerdrain_gui.session import Figures, Opened, Session
 from nerdrain_gui.settings import Settings
+from nerdrain_gui.source_menu import SourceMenu, cameras_of
 from nerdrain_gui.words import clock_in_words, latency_in_words, rate_in_words, time_in_words
 
 SKIP_SECONDS = 5.0
@@ -40,6 +41,8 @@ WIPE_STEP = 0.05
 class PreviewPage(QWidget):
     """Shows what a `Session` plays and hands on what the user wants of it."""
 
+    opening = pyqtSignal()
+    """A source is about to be opened; what was said of the one before is over."""
     file_wanted = pyqtSignal()
     full_screen_wanted = pyqtSignal()
 
@@ -49,7 +52,6 @@ class PreviewPage(QWidget):
         self._session = session
         self._settings = settings
         self._opened: Opened | None = None
-        self._cameras: list[tuple[str, str]] = []
         self.canvas = Canvas()
         self.empty = EmptyState(
             "preview",
@@ -62,18 +64,8 @@ class PreviewPage(QWidget):
         self._stack.addWidget(self.canvas)
         self.bar = self._make_bar()
         self.transport = self._make_transport()
-        self.inspector = self._make_inspector()
-        middle = QHBoxLayout()
-        middle.setContentsMargins(0, 0, 0, 0)
-        middle.setSpacing(0)
-        middle.addLayout(self._stack, 1)
-        middle.addWidget(self.inspector)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.bar)
-        column.addLayout(middle, 1)
-        column.addWidget(self.transport)
+        self.inspector = PreviewInspector(Network(settings.backend, settings.device))
+        self.setLayout(stacked(self.bar, beside(self._stack, self.inspector), self.transport))
         self._make_actions()
         self._connect()
         self._show_closed()
@@ -82,6 +74,7 @@ class PreviewPage(QWidget):
         """Play a source and remember it."""
         name = str(Path(name).absolute()) if Path(name).is_file() else name
         self._settings.remember(name)
+        self.opening.emit()
         self._session.open(name)  # first: it closes what is open, which empties the page
         self.title.show_text(Path(name).name or name)
         self._stack.setCurrentIndex(1)
@@ -90,11 +83,8 @@ class PreviewPage(QWidget):
 
     def show_devices(self, facts: dict[str, Any]) -> None:
         """Offer the devices, backends and cameras that there are."""
-        devices = [name for name, what in facts.get("devices", {}).items() if what.get("available")]
-        backends = [name for name, what in facts.get("backends", {}).items() if what.get("available")]
-        self._offer(self.device, [(name, device_in_words(name)) for name in devices], self._settings.device)
-        self._offer(self.backend, [(name, backend_in_words(name)) for name in backends], self._settings.backend)
-        self._cameras = [_camera(camera) for camera in facts.get("cameras", [])]
+        self.inspector.show_devices(facts, Network(self._settings.backend, self._settings.device))
+        self.menu.cameras = cameras_of(facts)
 
     def set_bare(self, is_bare: bool) -> None:
         """Show the picture alone, or everything."""
@@ -102,18 +92,12 @@ class PreviewPage(QWidget):
             part.setVisible(not is_bare)
 
     def _make_bar(self) -> QWidget:
-        bar = QFrame()
-        bar.setObjectName("bar")
-        bar.setFixedHeight(56)
-        row = QHBoxLayout(bar)
-        row.setContentsMargins(20, 0, 14, 0)
-        row.setSpacing(10)
+        frame, row = bar("bar")
         self.title = ElidedLabel("title")
         self.open_button = QPushButton(icon("open"), self.tr("Open"))
         self.open_button.setObjectName("menu")
-        self._menu = QMenu(self.open_button)
-        self._menu.aboutToShow.connect(self._fill_menu)
-        self.open_button.setMenu(self._menu)
+        self.menu = SourceMenu(self._settings, self.open_button)
+        self.open_button.setMenu(self.menu)
         self.views = Segments(
             [
                 ("wipe", self.tr("Wipe")),
@@ -128,14 +112,10 @@ class PreviewPage(QWidget):
         row.addSpacing(8)
         row.addWidget(self.open_button)
         row.addWidget(self.close_button)
-        return bar
+        return frame
 
     def _make_transport(self) -> QWidget:
-        transport = QFrame()
-        transport.setObjectName("transport")
-        transport.setFixedHeight(58)
-        row = QHBoxLayout(transport)
-        row.setContentsMargins(14, 0, 14, 0)
+        frame, row = bar("transport", FOOTER, left=14)
         row.setSpacing(4)
         self.play_button = tool_button("pause", self.tr("Play or pause (Space)"), size=22)
         self.step_button = tool_button("step", self.tr("Next frame (.)"))
@@ -157,65 +137,10 @@ class PreviewPage(QWidget):
         row.addSpacing(6)
         for button in (self.snapshot_button, self.record_button, self.camera_button, self.full_button):
             row.addWidget(button)
-        return transport
-
-    def _make_inspector(self) -> QWidget:
-        inspector = QFrame()
-        inspector.setObjectName("inspector")
-        inspector.setFixedWidth(INSPECTOR)
-        self.strength = Percentage(self.tr("Strength"))
-        self.work_scale = Segments([(key, words) for key, words in SCALES])
-        self.device, self.backend = QComboBox(), QComboBox()
-        self._offer(self.device, [], self._settings.device)
-        self._offer(self.backend, [], self._settings.backend)
-        self._in_use = label(name="muted", wraps=True)
-        column = QVBoxLayout(inspector)
-        column.setContentsMargins(20, 18, 20, 18)
-        column.setSpacing(6)
-        column.addWidget(label(self.tr("Rain").upper(), "section"))
-        column.addSpacing(4)
-        column.addWidget(self.strength)
-        column.addSpacing(10)
-        column.addWidget(label(self.tr("Work size")))
-        column.addWidget(self.work_scale)
-        column.addWidget(label(self.tr("Smaller is faster and finds less of the finest rain."), "muted", wraps=True))
-        column.addSpacing(20)
-        column.addWidget(label(self.tr("Runs on").upper(), "section"))
-        column.addSpacing(4)
-        column.addWidget(label(self.tr("Device")))
-        column.addWidget(self.device)
-        column.addSpacing(8)
-        column.addWidget(label(self.tr("Method")))
-        column.addWidget(self.backend)
-        column.addSpacing(2)
-        column.addWidget(self._in_use)
-        column.addSpacing(20)
-        column.addWidget(label(self.tr("Figures").upper(), "section"))
-        column.addSpacing(4)
-        self._figures: dict[str, Any] = {}
-        for key, words in (
-            ("fps", self.tr("Frames a second")),
-            ("latency", self.tr("Latency")),
-            ("dropped", self.tr("Skipped frames")),
-            ("size", self.tr("Size")),
-        ):
-            row = QHBoxLayout()
-            row.addWidget(label(words, "muted"))
-            row.addStretch()
-            self._figures[key] = label("–", "value")
-            row.addWidget(self._figures[key])
-            column.addLayout(row)
-        column.addStretch()
-        return inspector
+        return frame
 
     def _make_actions(self) -> None:
-        def add(key: str | QKeySequence.StandardKey, run: Any) -> None:
-            action = QAction(self)
-            action.setShortcut(QKeySequence(key))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            action.triggered.connect(run)
-            self.addAction(action)
-
+        add = partial(add_shortcut, self)
         add("Space", self.play_button.click)
         add(".", self.step_button.click)
         add("L", self.loop_button.click)
@@ -236,18 +161,18 @@ class PreviewPage(QWidget):
 
     def _connect(self) -> None:
         settings, session = self._settings, self._session
-        self.strength.set_value(settings.strength)
-        self.work_scale.choose(f"{settings.work_scale:g}")
+        self.inspector.rain.show_values(settings.strength, settings.work_scale)
         self.loop_button.setChecked(settings.is_looping)
         self._set_view(settings.view)
         session.set_strength(settings.strength)
         session.set_work_scale(settings.work_scale)
         session.set_looping(settings.is_looping)
         session.set_network(Network(settings.backend, settings.device))
-        self.strength.changed.connect(self._set_strength)
-        self.work_scale.chosen.connect(self._set_work_scale)
-        self.device.activated.connect(self._set_network)
-        self.backend.activated.connect(self._set_network)
+        self.inspector.rain.strength_changed.connect(self._set_strength)
+        self.inspector.rain.work_scale_chosen.connect(self._set_work_scale)
+        self.inspector.network_chosen.connect(self._set_network)
+        self.menu.chosen.connect(self.open)
+        self.menu.file_wanted.connect(self.file_wanted)
         self.views.chosen.connect(self._set_view)
         self.canvas.wanted_changed.connect(session.want)
         self.canvas.activated.connect(self.full_screen_wanted)
@@ -266,74 +191,21 @@ class PreviewPage(QWidget):
         session.status_changed.connect(self.canvas.show_status)
         session.figures_changed.connect(self._show_figures)
         session.paused_changed.connect(self._show_paused)
-        session.network_changed.connect(self._show_network)
+        session.network_changed.connect(self.inspector.show_network)
         session.recording_changed.connect(self.record_button.setChecked)
         session.camera_changed.connect(self.camera_button.setChecked)
-
-    def _fill_menu(self) -> None:
-        menu = self._menu
-        menu.clear()
-        menu.addAction(icon("film"), self.tr("File…"), QKeySequence.StandardKey.Open, self.file_wanted.emit)
-        menu.addSeparator()
-        for name, words in self._cameras:
-            menu.addAction(icon("webcam"), words, lambda name=name: self.open(name))
-        if not self._cameras:
-            none = menu.addAction(icon("webcam"), self.tr("No camera found"))
-            if none is not None:
-                none.setEnabled(False)
-        menu.addAction(icon("gauge"), self.tr("Test picture"), lambda: self.open("test"))
-        menu.addSeparator()
-        menu.addAction(self._make_address(menu))
-        if self._settings.recent:
-            menu.addSeparator()
-        for source in self._settings.recent:
-            words = source if "://" in source else Path(source).name
-            action = menu.addAction(icon("clock"), words, lambda source=source: self.open(source))
-            if action is not None:
-                action.setToolTip(source)
-
-    def _make_address(self, menu: QMenu) -> QWidgetAction:
-        """A line to type an address into, in the menu itself."""
-        field = QLineEdit()
-        field.setPlaceholderText("rtsp://, http://, udp://…")
-        field.setMinimumWidth(250)
-        field.setAccessibleName(self.tr("Address of a stream"))
-        field.addAction(icon("link"), QLineEdit.ActionPosition.LeadingPosition)
-
-        def take() -> None:
-            if field.text().strip():
-                menu.close()
-                self.open(field.text().strip())
-
-        field.returnPressed.connect(take)
-        box = QWidget()
-        row = QHBoxLayout(box)
-        row.setContentsMargins(8, 4, 8, 4)
-        row.addWidget(field)
-        action = QWidgetAction(menu)
-        action.setDefaultWidget(box)
-        return action
-
-    def _offer(self, combo: QComboBox, choices: list[tuple[str, str]], chosen: str) -> None:
-        combo.clear()
-        combo.addItem(self.tr("Best there is"), "auto")
-        for name, words in choices:
-            combo.addItem(words, name)
-        if combo.findData(chosen) < 0:
-            combo.addItem(device_in_words(backend_in_words(chosen)), chosen)
-        combo.setCurrentIndex(combo.findData(chosen))
 
     def _set_strength(self, strength: float) -> None:
         self._settings.strength = strength
         self._session.set_strength(strength)
 
-    def _set_work_scale(self, key: str) -> None:
-        self._settings.work_scale = float(key)
-        self._session.set_work_scale(float(key))
+    def _set_work_scale(self, work_scale: float) -> None:
+        self._settings.work_scale = work_scale
+        self._session.set_work_scale(work_scale)
 
-    def _set_network(self) -> None:
-        self._settings.device, self._settings.backend = self.device.currentData(), self.backend.currentData()
-        self._session.set_network(Network(self._settings.backend, self._settings.device))
+    def _set_network(self, network: Network) -> None:
+        self._settings.device, self._settings.backend = network.device, network.backend
+        self._session.set_network(network)
 
     def _set_looping(self, is_looping: bool) -> None:
         self._settings.is_looping = is_looping
@@ -378,8 +250,7 @@ class PreviewPage(QWidget):
 
     def _show_opened(self, opened: Opened) -> None:
         self._opened = opened
-        height, width = opened.size
-        self._figures["size"].setText(f"{width} × {height}")
+        self.inspector.show_source(opened)
         for part in (self.step_button, self.loop_button, self.position):
             part.setEnabled(opened.is_seekable)
         for part in (self.play_button, self.snapshot_button, self.record_button, self.camera_button):
@@ -394,9 +265,7 @@ class PreviewPage(QWidget):
         self.canvas.show_figures("")
         self.position.show_position(0)
         self.time.setText("")
-        for figure in self._figures.values():
-            figure.setText("–")
-        self._in_use.setText("")
+        self.inspector.clear()
         for part in (
             self.play_button,
             self.step_button,
@@ -411,13 +280,9 @@ class PreviewPage(QWidget):
         self._show_paused(True)
 
     def _show_figures(self, figures: Figures) -> None:
-        fps, latency = rate_in_words(figures.fps), latency_in_words(figures.latency_ms)
-        self._figures["fps"].setText(fps)
-        self._figures["latency"].setText(latency)
-        self._figures["dropped"].setText(str(figures.dropped))
+        self.inspector.show_figures(figures)
         if self._settings.shows_figures:
-            words = self.tr("{0} fps  ·  {1}  ·  {2} skipped").format(fps, latency, figures.dropped)
-            self.canvas.show_figures(words)
+            self.canvas.show_figures(self._in_one_line(figures))
         duration = self._opened.duration if self._opened else None
         if duration:
             self.position.show_position(figures.position / duration)
@@ -426,24 +291,18 @@ class PreviewPage(QWidget):
         elif self._opened:
             self.time.setText(time_in_words(figures.position))
 
+    def _in_one_line(self, figures: Figures) -> str:
+        parts = [
+            self.tr("{0} fps").format(rate_in_words(figures.fps)),
+            latency_in_words(figures.latency_ms),
+            self.tr("{0} skipped").format(figures.dropped),
+        ]
+        if figures.graphics is not None and figures.graphics.utilization is not None:
+            parts.append(self.tr("GPU {0} %").format(round(100 * figures.graphics.utilization)))
+        return "  ·  ".join(parts)
+
     def _show_paused(self, is_paused: bool) -> None:
         self.play_button.setIcon(icon("play" if is_paused else "pause"))
-
-    def _show_network(self, network: Network, used: tuple[str, str]) -> None:
-        self.device.setCurrentIndex(max(0, self.device.findData(network.device)))
-        self.backend.setCurrentIndex(max(0, self.backend.findData(network.backend)))
-        backend, device = used
-        self._in_use.setText(
-            self.tr("In use: {0} on {1}").format(backend_in_words(backend), device_in_words(device).lower())
-        )
-
-
-def _camera(camera: Any) -> tuple[str, str]:
-    """What opens a camera, and its name for a person; doctor gives either a mapping or a line."""
-    if isinstance(camera, dict):
-        path = str(camera.get("path") or camera.get("name"))
-        return path, str(camera.get("name") or path)
-    return str(camera).split(" (")[0], str(camera)
 
 
 def _new_file(location: QStandardPaths.StandardLocation, suffix: str) -> Path:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PyQt6.QtCore import QCoreApplication, QObject, pyqtSignal
 from PyQt6.QtGui import QImage
 
+from nerdrain_gui.graphics import GraphicsLoad, graphics_load
 from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
 from nerdrain_gui.outlet import Outlet
 from nerdrain_gui.picture import Picture, Wanted, as_image, to_bgra
@@ -57,6 +58,7 @@ class Figures:
     dropped: int = 0
     work_scale: float = 1.0
     position: float = 0.0
+    graphics: GraphicsLoad | None = None
 
 
 def open_source(name: str) -> Any:
@@ -436,7 +438,8 @@ class _Run:
             self._told = now
             stats = step.stats
             dropped = sum(stats.dropped.values())
-            figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position)
+            graphics = graphics_load(str(self._derainer.backend.device)) if self._derainer else None
+            figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position, graphics)
             self._tell("figures_changed", figures)
             self._tell_of_sinks(stats)
 

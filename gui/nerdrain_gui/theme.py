@@ -16,7 +16,7 @@ from nerdrain_gui.icons import FOLDER
 
 Choice = Literal["system", "light", "dark"]
 CHOICES: tuple[Choice, ...] = ("system", "light", "dark")
-ACCENT_ROLE = QPalette.ColorRole.Accent
+SCHEMES = {"system": Qt.ColorScheme.Unknown, "light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ class Theme(QObject):
         hints = app.styleHints()
         assert hints is not None
         self._hints = hints
+        self._is_system_dark = False
         hints.colorSchemeChanged.connect(self._follow_system)
-        self.apply()
+        self.choose(choice)
 
     @property
     def choice(self) -> Choice:
@@ -77,9 +78,7 @@ class Theme(QObject):
     @property
     def is_dark(self) -> bool:
         """Whether the dark colours are on."""
-        if self._choice == "system":
-            return self._hints.colorScheme() == Qt.ColorScheme.Dark
-        return self._choice == "dark"
+        return self._is_system_dark if self._choice == "system" else self._choice == "dark"
 
     @property
     def colors(self) -> Colors:
@@ -87,8 +86,12 @@ class Theme(QObject):
         return DARK if self.is_dark else LIGHT
 
     def choose(self, choice: Choice) -> None:
-        """Take another look from now on."""
+        """Take another look from now on; the system's own parts, title bar and dialogs, go along where Qt can."""
         self._choice = choice
+        if hasattr(self._hints, "setColorScheme"):  # since Qt 6.8
+            self._hints.setColorScheme(SCHEMES[choice])
+        if choice == "system":
+            self._is_system_dark = self._hints.colorScheme() == Qt.ColorScheme.Dark
         self.apply()
 
     def apply(self) -> None:
@@ -101,8 +104,9 @@ class Theme(QObject):
         self._app.setStyleSheet(Template(sheet).substitute(values, icons=FOLDER.as_posix()))
         self.changed.emit()
 
-    def _follow_system(self) -> None:
+    def _follow_system(self, scheme: Qt.ColorScheme) -> None:
         if self._choice == "system":
+            self._is_system_dark = scheme == Qt.ColorScheme.Dark
             self.apply()
 
 

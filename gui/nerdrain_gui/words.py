@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QLocale
+from typing import TYPE_CHECKING
+
+from PyQt6.QtCore import QCoreApplication, QLocale
+
+if TYPE_CHECKING:
+    from nerdrain_gui.graphics import GraphicsLoad
+
+translate = QCoreApplication.translate
 
 
 def time_in_words(seconds: float) -> str:
@@ -31,3 +38,9 @@ def latency_in_words(milliseconds: float) -> str:
 def bytes_in_words(count: int) -> str:
     """In the unit that fits, as the user's language writes it."""
     return QLocale().formattedDataSize(count, 1, QLocale.DataSizeFormat.DataSizeTraditionalFormat)
+
+
+def graphics_in_words(load: GraphicsLoad) -> str:
+    """How busy a graphics card is, and how full."""
+    words = translate("Words", "{0} of {1}").format(bytes_in_words(load.memory_used), bytes_in_words(load.memory_total))
+    return words if load.utilization is None else f"{round(100 * load.utilization)} %  ·  {words}"

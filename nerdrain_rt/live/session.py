@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -160,4 +161,7 @@ class LiveSession:
 
 
 def _dropped(captured: Latest[LiveFrame], clean: Latest[LiveFrame], sinks: Iterable[SinkStats]) -> dict[str, int]:
-    return {"network": captured.dropped, "loop": clean.dropped, **{sink.name: sink.dropped for sink in sinks}}
+    dropped = Counter({"network": captured.dropped, "loop": clean.dropped})
+    for sink in sinks:
+        dropped[sink.name] += sink.dropped  # one that was taken away and put on again has its name twice
+    return dict(dropped)

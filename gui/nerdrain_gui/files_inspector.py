@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Beside the queue: what is chosen for the marked files, or what came of the one that is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtWidgets import QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from nerdrain_gui.controls import INSPECTOR, label
+from nerdrain_gui.findings import encoder_in_words
+from nerdrain_gui.job_delegate import state_in_words
+from nerdrain_gui.job_report import JobReport
+from nerdrain_gui.jobs import FileJob, JobOptions, State
+from nerdrain_gui.rain_options import RainOptions
+from nerdrain_gui.settings import Settings
+
+CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "h264_nvenc", "hevc_nvenc")
+BESIDE, CHOOSE = "", "?"
+
+
+class FilesInspector(QScrollArea):
+    """Options of the marked jobs, or of those to come; and what came of the one that is done."""
+
+    changed = pyqtSignal(object)
+    """The `JobOptions` that the marked jobs are to have."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.setObjectName("inspector")
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFixedWidth(INSPECTOR)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._settings = settings
+        self.defaults = JobOptions(settings.output_folder, settings.codec)
+        self._jobs: list[FileJob] = []
+        self._is_filling = False
+        self._heading = label(name="section")
+        self.folder = QComboBox()
+        self.folder.setMinimumContentsLength(12)
+        self.folder.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.codec = QComboBox()
+        self.codec.addItem(self.tr("Like the source"), "")
+        for name in CODECS:
+            self.codec.addItem(encoder_in_words(name), name)
+        self.rain = RainOptions()
+        self._options = QWidget()
+        form = QVBoxLayout(self._options)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(6)
+        for words, widget in ((self.tr("Save to"), self.folder), (self.tr("Video format"), self.codec)):
+            form.addWidget(label(words))
+            form.addWidget(widget)
+            form.addSpacing(10)
+        form.addWidget(self.rain)
+        self._report = JobReport()
+        content = QWidget()
+        content.setObjectName("scrolled")
+        column = QVBoxLayout(content)
+        column.setContentsMargins(20, 18, 20, 18)
+        column.setSpacing(12)
+        column.addWidget(self._heading)
+        column.addWidget(self._report)
+        column.addWidget(self._options)
+        column.addStretch()
+        self.setWidget(content)
+        self.folder.activated.connect(self._choose_folder)
+        self.codec.activated.connect(lambda _: self._take(codec=self.codec.currentData()))
+        self.rain.strength_changed.connect(lambda value: self._take(strength=value))
+        self.rain.work_scale_chosen.connect(lambda value: self._take(work_scale=value))
+        self._told: object = None
+        self.show_jobs([])
+
+    def show_jobs(self, jobs: list[FileJob]) -> None:
+        """Show these jobs; those to come where there are none."""
+        key = [(id(job), job.state) for job in jobs]
+        if key == self._told:
+            return
+        self._told = key
+        self._jobs = jobs
+        waiting = [job for job in jobs if job.state == State.WAITING]
+        is_result = len(jobs) == 1 and jobs[0].state.is_over
+        self._options.setVisible(not is_result)
+        self._options.setEnabled(not jobs or bool(waiting))
+        self._report.setVisible(is_result)
+        if is_result:
+            self._heading.setText(state_in_words(jobs[0].state).upper())
+            self._report.show_job(jobs[0])
+            return
+        if not jobs:
+            heading = self.tr("Options for new files")
+        else:
+            heading = self.tr("Options for {0} files").format(len(jobs)) if len(jobs) > 1 else self.tr("Options")
+        self._heading.setText(heading.upper())
+        self._fill((waiting or jobs)[0].options if jobs else self.defaults)
+
+    def _fill(self, options: JobOptions) -> None:
+        self._is_filling = True
+        self.folder.clear()
+        self.folder.addItem(self.tr("Beside the source"), BESIDE)
+        for folder in dict.fromkeys((options.output_folder, self._settings.output_folder)):
+            if folder:
+                self.folder.addItem(Path(folder).name or folder, folder)
+                self.folder.setItemData(self.folder.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
+        self.folder.addItem(self.tr("Choose a folder…"), CHOOSE)
+        self.folder.setCurrentIndex(self.folder.findData(options.output_folder))
+        self.codec.setCurrentIndex(max(0, self.codec.findData(options.codec)))
+        self.rain.show_values(options.strength, options.work_scale)
+        self._is_filling = False
+
+    def _choose_folder(self, index: int) -> None:
+        folder = self.folder.itemData(index)
+        if folder != CHOOSE:
+            self._take(output_folder=folder)
+            return
+        dialog = QFileDialog(self, self.tr("Save to"), self._settings.output_folder or self._settings.last_folder)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self._take_folder)
+        dialog.rejected.connect(lambda: self._fill(self._current))
+        dialog.open()
+
+    def _take_folder(self, folder: str) -> None:
+        self._settings.output_folder = folder
+        self._take(output_folder=folder)
+        self._fill(self._current)
+
+    @property
+    def _current(self) -> JobOptions:
+        return self._jobs[0].options if self._jobs else self.defaults
+
+    def _take(self, **change: Any) -> None:
+        if self._is_filling:
+            return
+        options = replace(self._current, **change)
+        if self._jobs:
+            self.changed.emit(options)
+            return
+        self.defaults = options
+        self._settings.output_folder, self._settings.codec = options.output_folder, options.codec
