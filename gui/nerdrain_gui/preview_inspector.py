@@ -13,7 +13,7 @@ from nerdrain_gui.controls import INSPECTOR, label
 from nerdrain_gui.findings import backend_in_words, device_in_words
 from nerdrain_gui.network import Network
 from nerdrain_gui.rain_options import RainOptions
-from nerdrain_gui.session import Figures, Opened
+from nerdrain_gui.run import Figures, Opened
 from nerdrain_gui.words import graphics_in_words, latency_in_words, rate_in_words
 
 

@@ -29,7 +29,8 @@ from nerdrain_gui.empty import EmptyState
 from nerdrain_gui.icons import icon
 from nerdrain_gui.network import Network
 from nerdrain_gui.preview_inspector import PreviewInspector
-from nerdrain_gui.session import Figures, Opened, Session
+from nerdrain_gui.run import Figures, Opened
+from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.source_menu import SourceMenu, cameras_of
 from nerdrain_gui.words import clock_in_words, latency_in_words, rate_in_words, time_in_words

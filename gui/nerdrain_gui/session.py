@@ -1,71 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drives the live pipeline in threads for the preview; the window gives orders and gets pictures and figures."""
+"""What the window has to do with the live pipeline: it gives orders here and gets pictures and figures."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QCoreApplication, QObject, pyqtSignal
 from PyQt6.QtGui import QImage
 
-from nerdrain_gui.graphics import GraphicsLoad, graphics_load
-from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
+from nerdrain_gui.network import LoadDerainer, Network, load_derainer, remembering
 from nerdrain_gui.outlet import Outlet
 from nerdrain_gui.picture import Picture, Wanted, as_image, to_bgra
+from nerdrain_gui.run import Choices, OpenSource, Parts, Run, open_source
 from nerdrain_gui.screen import Pair, Screen
 
 if TYPE_CHECKING:
-    from nerdrain_rt.derainer import Derainer
     from nerdrain_rt.live import LiveSettings
     from nerdrain_rt.media.sinks import Sink
 
-_log = logging.getLogger(__name__)
-FIGURES_SECONDS = 0.25
-
-OpenSource = Callable[[str], Any]
-"""From a file, an address or a camera to the library's `LiveSource`; raises DerainError."""
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("Session", text)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What the source is."""
-
-    name: str
-    size: tuple[int, int]
-    """(height, width)."""
-    is_seekable: bool
-    duration: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How it goes."""
-
-    fps: float = 0.0
-    latency_ms: float = 0.0
-    dropped: int = 0
-    work_scale: float = 1.0
-    position: float = 0.0
-    graphics: GraphicsLoad | None = None
-
-
-def open_source(name: str) -> Any:
-    """The library's live source; a file is played at its own speed."""
-    from nerdrain_rt.media import live_source
-
-    return live_source.open_source(name, live_source.LiveSourceSettings(hold_at_end=True))
+translate = QCoreApplication.translate
 
 
 class Session(QObject):
@@ -99,18 +56,12 @@ class Session(QObject):
         settings: LiveSettings | None = None,
     ) -> None:
         super().__init__(parent)
-        self._fixed_sinks = sinks
-        self._live_settings = settings
-        self._load = remembering(load)
-        self._open_source = source
-        self._network = Network()
-        self._strength = 1.0
-        self._work_scale = 1.0
-        self._is_looping = True
         self._outlet = outlet = Outlet(self)
         self._screen = Screen(lambda: outlet.emit("picture_ready"))
-        self._run: _Run | None = None
-        self._ending: list[_Run] = []
+        self._choices = Choices()
+        self._parts = Parts(remembering(load), source, self._screen, outlet.emit, sinks, settings)
+        self._run: Run | None = None
+        self._ending: list[Run] = []
         self._ended.connect(self._take_end)
 
     @property
@@ -126,12 +77,12 @@ class Session(QObject):
     @property
     def settings(self) -> tuple[float, float]:
         """Strength and work scale as they are set."""
-        return self._strength, self._work_scale
+        return self._choices.strength, self._choices.work_scale
 
     def open(self, name: str) -> None:
         """Play a file, an address or a camera in place of what is open."""
         self.close()
-        self._run = _Run(self, name, after=list(self._ending))
+        self._run = Run(name, self._parts, self._choices, after=list(self._ending))
         self._run.thread.start()
 
     def close(self) -> None:
@@ -155,23 +106,23 @@ class Session(QObject):
 
     def set_strength(self, strength: float) -> None:
         """From the next frame on."""
-        self._strength = strength
+        self._choices.strength = strength
         self._apply()
 
     def set_work_scale(self, work_scale: float) -> None:
         """From the next frame on."""
-        self._work_scale = work_scale
+        self._choices.work_scale = work_scale
         self._apply()
 
     def set_network(self, network: Network) -> None:
         """Change backend or device; what plays goes on until the other one is loaded."""
-        self._network = network
+        self._choices.network = network
         if self._run is not None:
             self._run.change_network(network)
 
     def set_looping(self, is_looping: bool) -> None:
         """Whether files begin again at their end."""
-        self._is_looping = is_looping
+        self._choices.is_looping = is_looping
         if self._run is not None:
             self._run.set_looping(is_looping)
 
@@ -219,7 +170,7 @@ class Session(QObject):
             run.thread.join(max(0.0, until - time.monotonic()))
         return is_ended and not any(run.thread.is_alive() for run in self._ending)
 
-    def _take_end(self, run: _Run) -> None:
+    def _take_end(self, run: Run) -> None:
         """A source ended by itself, or failed."""
         if run is self._run:
             self.close()
@@ -233,251 +184,6 @@ class Session(QObject):
         samples = to_bgra(picture, (picture.height, picture.width))
         image: QImage = as_image(samples)
         if image.save(str(path)):
-            self._outlet.emit("told", _tr("Saved {0}").format(path))
+            self._outlet.emit("told", translate("Session", "Saved {0}").format(path))
         else:
-            self._outlet.emit("failed", _tr("{0}: the picture could not be written").format(path))
-
-
-class _Run:
-    """One source from opening to closing, in a thread of its own."""
-
-    def __init__(self, session: Session, name: str, after: list[_Run]) -> None:
-        self.thread = threading.Thread(target=self._work, name="preview", daemon=True)
-        self.is_paused = False
-        self._session = session
-        self._name = name
-        self._after = after
-        self._is_stopping = False
-        self._was_playing = False
-        self._source: Any = None
-        self._derainer: Derainer | None = None
-        self._other: tuple[Network, Derainer] | None = None
-        self._sinks: Any = None
-        self._recording: Any = None
-        self._camera: Any = None
-        self._ending: list[threading.Thread] = []
-        self._known_errors: set[str] = set()
-        self._told = 0.0
-
-    def stop(self) -> None:
-        """Ask the thread to end."""
-        self._is_stopping = True
-        source = self._source
-        self._was_playing = source is not None
-        if source is not None:
-            source.stop()
-
-    def wait(self, name: str) -> None:
-        """Wait until `name` can be opened: until this has ended, unless it was stopped while it opened another source.
-
-        That takes as long as a silent server is waited for, and nothing is derained any more.
-        """
-        if self._was_playing or name == self._name:
-            self.thread.join()
-
-    def apply(self) -> None:
-        """Let strength and work scale act from the next frame on."""
-        if (derainer := self._derainer) is not None:
-            strength, work_scale = self._session.settings
-            derainer.settings = replace(derainer.settings, strength=strength, work_scale=work_scale)
-
-    def change_network(self, network: Network) -> None:
-        """Load another network while this one works on, then take it."""
-        threading.Thread(target=self._change_network, args=(network,), name="load", daemon=True).start()
-
-    def set_looping(self, is_looping: bool) -> None:
-        """Whether a file begins again at its end."""
-        if self._file is not None:
-            self._file.loop = is_looping
-
-    def set_paused(self, is_paused: bool) -> None:
-        """Hold a file, or the picture of what cannot be held."""
-        self.is_paused = is_paused
-        if self._file is not None:
-            self._file.pause() if is_paused else self._file.play()
-
-    def step(self) -> None:
-        """Let one frame of a file through."""
-        if self._file is not None:
-            self.is_paused = True
-            self._file.step()
-
-    def seek(self, seconds: float) -> None:
-        """Go to a time of a file."""
-        if self._file is not None:
-            self._file.seek(seconds)
-
-    def set_recording(self, path: Path | None) -> None:
-        """Add a recording to the sinks, or end it."""
-        self._recording = self._switch(self._recording, None if path is None else lambda sinks: sinks.Recording(path))
-        self._session.recording_changed.emit(self._recording is not None)
-        if path is not None and self._recording is not None:
-            self._session.told.emit(_tr("Recording to {0}").format(path))
-
-    def set_virtual_camera(self, is_on: bool) -> None:
-        """Add a virtual camera to the sinks, or end it."""
-        self._camera = self._switch(self._camera, (lambda sinks: sinks.VirtualCamera()) if is_on else None)
-        self._session.camera_changed.emit(self._camera is not None)
-
-    @property
-    def _file(self) -> Any:
-        """The source where it is a file that can be held."""
-        source = self._source
-        return source if source is not None and source.is_seekable else None
-
-    def _switch(self, sink: Any, make: Callable[[Any], Any] | None) -> Any:
-        """The sink that is on now: none, or a new one where `make` is given and it can be had."""
-        from nerdrain_rt.media import sinks
-
-        if self._sinks is None:
-            return None
-        if sink is not None:
-            # In a thread: an encoder before a slow disk takes up to 5 s to end, and this is the window's.
-            ending = threading.Thread(target=self._sinks.remove, args=(sink,), name="sink", daemon=True)
-            ending.start()
-            self._ending.append(ending)
-        if make is None:
-            return None
-        try:
-            fresh = make(sinks)
-            self._sinks.add(fresh)
-        except Exception as error:
-            self._session.failed.emit(in_words(error))
-            return None
-        return fresh
-
-    def _work(self) -> None:
-        try:
-            for earlier in self._after:
-                earlier.wait(self._name)
-            self._play()
-        except Exception as error:
-            _log.info("the preview ended", exc_info=True)
-            self._tell("failed", in_words(error))
-        for ending in self._ending:
-            ending.join()
-        self._source = None
-        self._session._outlet.emit("_ended", self)
-
-    def _play(self) -> None:
-        session = self._session
-        self._show_first_frame()
-        self._tell("status_changed", _tr("Loading the network…"))
-        network = session._network
-        derainer = session._load(network)
-        position = 0.0
-        while not self._is_stopping:
-            self._derainer = derainer
-            self.apply()
-            used = (derainer.backend.name, str(derainer.backend.device))
-            self._tell("network_changed", network, used)
-            self._tell("status_changed", _tr("Opening {0}…").format(Path(self._name).name))
-            position = self._play_with(derainer, position)
-            if self._other is None:
-                return
-            (network, derainer), self._other = self._other, None
-
-    def _show_first_frame(self) -> None:
-        """Show a file's first frame as it is; a slow network takes seconds for its first."""
-        import av
-
-        from nerdrain_rt.frame import Frame
-
-        if not Path(self._name).is_file():
-            return
-        with suppress(av.FFmpegError, OSError, StopIteration, IndexError), av.open(self._name) as container:
-            picture = next(container.decode(container.streams.video[0]))
-            frame = Frame(picture, picture.pts or 0, picture.time_base or Fraction(1))
-            if not self._is_stopping:
-                self._session._screen.show(Pair(frame, frame, picture.rotation, is_derained=False))
-
-    def _play_with(self, derainer: Derainer, position: float) -> float:
-        """Play until the end or until another network is there; the position of the last frame."""
-        from nerdrain_rt.live import LiveSettings, Sinks
-        from nerdrain_rt.pipeline import derain_live
-
-        session = self._session
-        self._sinks = Sinks()
-        for sink in session._fixed_sinks:
-            self._sinks.add(sink)
-        settings = replace(session._live_settings or LiveSettings(), keep_rainy=True)
-        with session._open_source(self._name) as source:
-            self._source = source
-            self.set_looping(session._is_looping)
-            if self._file is not None and position:
-                source.seek(position)
-            self.set_paused(self.is_paused)
-            if self._is_stopping:
-                return position
-            info = source.info
-            is_turned = info.rotation % 180 == 90
-            size = (info.size[1], info.size[0]) if is_turned else info.size
-            duration = source.duration if source.is_seekable else None
-            self._tell("opened", Opened(source.name, size, source.is_seekable, duration))
-            self._tell("status_changed", _tr("Waiting for the first frame…"))
-            with closing(derain_live(source, derainer, self._sinks, settings=settings)) as steps:
-                for step in steps:
-                    if self._is_stopping or self._other is not None:
-                        source.stop()
-                        break
-                    if step.frame is not None and step.rainy is not None:
-                        position = step.frame.position
-                        self._show(step, info.rotation)
-        return position
-
-    def _show(self, step: Any, rotation: int) -> None:
-        if step.frame_index == 1:
-            self._tell("status_changed", "")
-        if self._file is not None or not self.is_paused:
-            self._session._screen.show(Pair(step.rainy, step.frame, rotation))
-        if self._file is not None and self._file.is_paused != self.is_paused:
-            self.is_paused = self._file.is_paused
-            self._tell("paused_changed", self.is_paused)
-        now = time.monotonic()
-        if now - self._told >= FIGURES_SECONDS or self.is_paused:
-            self._told = now
-            stats = step.stats
-            dropped = sum(stats.dropped.values())
-            graphics = graphics_load(str(self._derainer.backend.device)) if self._derainer else None
-            figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position, graphics)
-            self._tell("figures_changed", figures)
-            self._tell_of_sinks(stats)
-
-    def _tell_of_sinks(self, stats: Any) -> None:
-        for sink in stats.sinks:
-            if sink.error and sink.error not in self._known_errors:
-                self._known_errors.add(sink.error)
-                self._tell("failed", sink.error)
-                if self._recording is not None and sink.name == self._recording.name:
-                    self._recording = None
-                    self._tell("recording_changed", False)
-                elif self._camera is not None and sink.name == self._camera.name:
-                    self._camera = None
-                    self._tell("camera_changed", False)
-        for warning in stats.warnings:
-            if warning not in self._known_errors:
-                self._known_errors.add(warning)
-                self._tell("warned", warning)
-
-    def _change_network(self, network: Network) -> None:
-        session = self._session
-        self._tell("status_changed", _tr("Loading the network…"))
-        try:
-            fresh = session._load(network)
-        except Exception as error:
-            self._tell("failed", in_words(error))
-        else:
-            if network != session._network:
-                return  # another one was chosen meanwhile
-            derainer = self._derainer
-            if derainer is not None and fresh.backend.device == derainer.backend.device:
-                derainer.backend = fresh.backend
-                self._tell("network_changed", network, (fresh.backend.name, str(fresh.backend.device)))
-            else:
-                self._other = network, fresh
-        self._tell("status_changed", "")
-
-    def _tell(self, signal: str, *values: object) -> None:
-        """Emit, unless the window shows something else by now."""
-        if not self._is_stopping:
-            self._session._outlet.emit(signal, *values)
+            self._outlet.emit("failed", translate("Session", "{0}: the picture could not be written").format(path))

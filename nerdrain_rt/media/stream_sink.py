@@ -91,7 +91,7 @@ class StreamSink(Sink):
                 encoder=self._encoder_settings,
                 options=LIVE | self._options,
                 is_rate_bound=True,
-                io_open=self._files and self._files.open,
+                io_open=self._files.open if self._files is not None else None,
             )
         self._encoder.write(frame)
         self._check_files()

@@ -119,7 +119,7 @@ def test_another_backend_on_the_device_is_taken_while_it_plays(session, clip, lo
     session.open(clip)
     wait_until(lambda: session.heard.pictures > 1)
     other = FakeBackend()
-    session._load = lambda network: Derainer(backend=other)
+    session._parts.load = lambda network: Derainer(backend=other)
     session.set_network(Network("other"))
     wait_until(lambda: len(other.shapes) > 1)
     assert session.heard.networks[-1] == (Network("other"), ("fake", "cpu"))
@@ -130,7 +130,7 @@ def test_another_device_takes_over_where_the_file_is(session, clip):
     wait_until(lambda: session.heard.figures and session.heard.figures[-1].position > 0.3)
     other = FakeBackend()
     other.device = torch.device("cpu", 0)
-    session._load = lambda network: Derainer(backend=other)
+    session._parts.load = lambda network: Derainer(backend=other)
     session.set_network(Network(device="cpu:0"))
     wait_until(lambda: other.shapes and len(session.heard.networks) > 1)
     count = len(session.heard.figures)
@@ -146,7 +146,7 @@ def test_a_backend_that_is_not_there_is_told_of_and_the_old_one_goes_on(session,
     def refuse(network):
         raise BackendError("cuda: no NVIDIA GPU")
 
-    session._load = refuse
+    session._parts.load = refuse
     session.set_network(Network(device="cuda"))
     wait_until(lambda: session.heard.errors)
     assert session.heard.errors == ["cuda: no NVIDIA GPU"]
@@ -177,7 +177,7 @@ def test_opening_another_source_closes_the_first(session, clip, tmp_path):
 
 def test_a_silent_server_does_not_hold_up_the_next_source(session, clip):
     is_over, is_trying = threading.Event(), threading.Event()
-    open_source = session._open_source
+    open_source = session._parts.open_source
 
     def open_or_wait(name):
         if name == clip:
@@ -186,7 +186,7 @@ def test_a_silent_server_does_not_hold_up_the_next_source(session, clip):
         is_over.wait(30)
         raise MediaError(f"{name}: no data within 30 s")
 
-    session._open_source = open_or_wait
+    session._parts.open_source = open_or_wait
     session.open("rtsp://silent")
     wait_until(is_trying.is_set)
     session.open(clip)
