@@ -220,7 +220,7 @@ def _refuse_unless(is_finite: Tensor, backend: Backend) -> None:
 
 def _are_finite(residuals: list[Tensor]) -> Tensor:
     """Whether all values are, as a tensor on their device."""
-    return torch.stack([residual.isfinite().all() for residual in residuals]).all()
+    return torch.stack([residual.sum() for residual in residuals]).isfinite().all()
 
 
 def _pad(image: Tensor, multiple: int) -> Tensor:
