@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
@@ -22,8 +24,10 @@ LABEL_SIZE = 12
 
 CROP, ZOOM = (120, 160), 3
 """(height, width) of the crops of `save_crops`, and how far they are enlarged."""
-CROP_LABEL_SIZE = 22
+CROP_LABEL_SIZE, CROP_GAP = 22, 6
 FRAME = (255, 220, 0)
+DARK, LIT, BRIGHTEST = 60, 90, 4
+"""Crops of pictures whose mean is below the first are shown with the second, but so many times as bright at most."""
 
 
 class Sheet:
@@ -66,16 +70,18 @@ def _row(decibels: float, comparison: Comparison) -> PillowImage.Image:
     if target is not None:
         panels["target"] = target
     other = "input" if target is None else "target"
-    panels[f"|output - {other}| x {AMPLIFICATION}"] = _amplified(clean, _reference(comparison))
+    panels[f"|output - {other}| x {AMPLIFICATION}"] = _difference(clean, _reference(comparison))
     return _side_by_side({label: _shrunk(panel) for label, panel in panels.items()}, LABEL_SIZE)
 
 
 def _row_of_crops(comparison: Comparison) -> PillowImage.Image:
     name, rainy, clean, target = comparison
     top, left = _place_of_change(rainy, clean if target is None else target)
+    mean = float(_reference(comparison).mean())
+    light = min(LIT / max(mean, 1), BRIGHTEST) if mean < DARK else 1
 
     def crop(picture: Image) -> PillowImage.Image:
-        part = PillowImage.fromarray(picture[top : top + CROP[0], left : left + CROP[1]])
+        part = PillowImage.fromarray(_times(picture[top : top + CROP[0], left : left + CROP[1]], light))
         return part.resize((part.width * ZOOM, part.height * ZOOM), PillowImage.Resampling.BICUBIC)
 
     whole = PillowImage.fromarray(rainy)
@@ -83,8 +89,9 @@ def _row_of_crops(comparison: Comparison) -> PillowImage.Image:
     ImageDraw.Draw(whole).rectangle(corners, outline=FRAME, width=max(1, whole.width // 240))
     panels = {name: whole}
     if target is None:
-        panels[f"|output - input| x {AMPLIFICATION}"] = PillowImage.fromarray(_amplified(clean, rainy))
-    panels |= {f"input x {ZOOM}": crop(rainy), f"output x {ZOOM}, {_gain(comparison)}": crop(clean)}
+        panels[f"|output - input| x {AMPLIFICATION}"] = PillowImage.fromarray(_difference(clean, rainy))
+    lit = f", {light:.1f} times as bright" if light > 1 else ""
+    panels |= {f"input x {ZOOM}{lit}": crop(rainy), f"output x {ZOOM}, {_gain(comparison)}": crop(clean)}
     if target is not None:
         panels[f"target x {ZOOM}"] = crop(target)
     return _side_by_side({label: _fitted(panel) for label, panel in panels.items()}, CROP_LABEL_SIZE)
@@ -106,8 +113,12 @@ def _place_of_change(picture: Image, other: Image) -> tuple[int, int]:
     return int(top), int(left)
 
 
-def _amplified(picture: Image, other: Image) -> Image:
-    return np.asarray(cv2.convertScaleAbs(cv2.absdiff(picture, other), alpha=AMPLIFICATION), np.uint8)
+def _difference(picture: Image, other: Image) -> Image:
+    return _times(cv2.absdiff(picture, other), AMPLIFICATION)
+
+
+def _times(picture: npt.NDArray[Any], factor: float) -> Image:
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=factor), np.uint8)
 
 
 def _shrunk(picture: Image) -> PillowImage.Image:
@@ -117,11 +128,11 @@ def _shrunk(picture: Image) -> PillowImage.Image:
 
 
 def _fitted(image: PillowImage.Image) -> PillowImage.Image:
-    """As large as an enlarged crop, the rest of it black."""
+    """As large as an enlarged crop with a gap beside it, the rest of it black."""
     height, width = (side * ZOOM for side in CROP)
     scale = min(height / image.height, width / image.width)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    fitted = PillowImage.new("RGB", (width, height))
+    fitted = PillowImage.new("RGB", (width + CROP_GAP, height))
     fitted.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
     return fitted
 
