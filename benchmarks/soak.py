@@ -98,7 +98,10 @@ def plot(memory: list[tuple[int, float]], title: str, path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
     axes.plot([frame / 1e6 for frame, _ in memory], [mebibytes for _, mebibytes in memory], color="#1b6ce5")
-    axes.set(xlabel="million frames", ylabel="resident memory (MiB)", ylim=(0, None), xlim=(0, None), title=title)
+    largest = max(mebibytes for _, mebibytes in memory)
+    axes.set(
+        xlabel="million frames", ylabel="resident memory (MiB)", ylim=(0, 1.3 * largest), xlim=(0, None), title=title
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     figure.savefig(path, dpi=110)
@@ -117,8 +120,8 @@ def main() -> None:
     settled = memory[len(memory) // 10][1]
     grown = memory[-1][1] - settled
     if options.plot is not None:
-        days = report.frames_out / RATE / 3600
-        plot(memory, f"{report.frames_out:,} frames through the live path ({days:.1f} h at {RATE}/s)", options.plot)
+        hours = report.frames_in / RATE / 3600
+        plot(memory, f"{report.frames_in:,} frames through the live path ({hours:.1f} h at {RATE}/s)", options.plot)
     result = {
         "frames_in": report.frames_in,
         "frames_out": report.frames_out,

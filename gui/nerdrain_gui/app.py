@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SIGNAL_MILLISECONDS = 100
 INTERRUPTED = 130
 TRANSLATIONS = Path(__file__).parent / "translations"
+"""`pylupdate6 *.py --ts translations/nerdrain_de.ts` brings new texts in, `lrelease` makes what is loaded."""
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc")
 PROBE = "from PyQt6.QtGui import QGuiApplication; QGuiApplication([])"
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")

@@ -16,6 +16,7 @@ from nerdrain_gui.outlet import Outlet
 from nerdrain_gui.picture import as_image
 
 _log = logging.getLogger(__name__)
+translate = QCoreApplication.translate
 THUMBNAIL = QSize(160, 90)
 
 
@@ -82,8 +83,8 @@ class FileLooker(QObject):
                 continue
             wanted = [str(job.source) for job in jobs if job.source.suffix.lower() in suffixes]
             if not wanted:
-                words = QCoreApplication.translate("FileLooker", "{0}: neither a video nor a picture")
-                self._outlet.emit("refused", words.format(Path(path).name))
+                words = translate("FileLooker", "{0}: neither a video nor a picture").format(Path(path).name)
+                self._outlet.emit("refused", words)
             found += wanted
         self._outlet.emit("found", found)
 

@@ -14,6 +14,7 @@ from nerdrain_gui.jobs import FileJob, State
 from nerdrain_gui.theme import Colors, current_colors
 from nerdrain_gui.words import bytes_in_words, rate_in_words, time_in_words
 
+translate = QCoreApplication.translate
 ROW = 60
 PAD = 20
 PICTURE = QSize(71, 40)
@@ -27,19 +28,15 @@ ICONS = {
 }
 
 
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("JobDelegate", text)
-
-
 def state_in_words(state: State) -> str:
     """The state as a person says it."""
     return {
-        State.WAITING: _tr("Waiting"),
-        State.RUNNING: _tr("Working"),
-        State.PAUSED: _tr("Paused"),
-        State.DONE: _tr("Done"),
-        State.FAILED: _tr("Failed"),
-        State.CANCELLED: _tr("Cancelled"),
+        State.WAITING: translate("JobDelegate", "Waiting"),
+        State.RUNNING: translate("JobDelegate", "Working"),
+        State.PAUSED: translate("JobDelegate", "Paused"),
+        State.DONE: translate("JobDelegate", "Done"),
+        State.FAILED: translate("JobDelegate", "Failed"),
+        State.CANCELLED: translate("JobDelegate", "Cancelled"),
     }[state]
 
 
@@ -156,6 +153,10 @@ def _details(facts: FileFacts | None) -> str:
 
 def _figure(job: FileJob, column: Column) -> str:
     if column == Column.SPEED:
-        return _tr("{0} fps").format(rate_in_words(job.fps)) if job.fps and job.state != State.CANCELLED else "–"
+        return (
+            translate("JobDelegate", "{0} fps").format(rate_in_words(job.fps))
+            if job.fps and job.state != State.CANCELLED
+            else "–"
+        )
     left = job.seconds_left
     return "–" if left is None else time_in_words(left)

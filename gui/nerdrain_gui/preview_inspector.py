@@ -69,7 +69,7 @@ class PreviewInspector(QFrame):
         self.device.setCurrentIndex(max(0, self.device.findData(network.device)))
         self.backend.setCurrentIndex(max(0, self.backend.findData(network.backend)))
         backend, device = used
-        self._in_use.setText(self.tr("In use: {0} on {1}").format(backend_in_words(backend), device_in_words(device)))
+        self._in_use.setText(self.tr("In use: {0} · {1}").format(backend_in_words(backend), device_in_words(device)))
 
     def show_source(self, opened: Opened) -> None:
         """Show what the source is."""

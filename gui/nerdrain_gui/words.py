@@ -27,12 +27,14 @@ def clock_in_words(seconds: float, duration: float) -> str:
 
 def rate_in_words(fps: float) -> str:
     """Frames a second, with two decimals where there is less than one."""
-    return f"{fps:.1f}" if fps >= 1 else f"{fps:.2f}"
+    return QLocale().toString(fps, "f", 1 if fps >= 1 else 2)
 
 
 def latency_in_words(milliseconds: float) -> str:
     """Milliseconds, or seconds from one on."""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return QLocale().toString(milliseconds / 1000, "f", 1) + " s"
 
 
 def bytes_in_words(count: int) -> str:
