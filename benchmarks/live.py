@@ -33,16 +33,21 @@ GOAL_FIRST_SECONDS = 2
 
 
 class NoCost:
-    """A backend that finds no rain at once."""
+    """A backend that knows its residual beforehand: a little rain in every pixel."""
 
     name = "no cost"
     device = torch.device("cpu")
     dtype = torch.float32
     multiple_of = 16
 
+    def __init__(self) -> None:
+        self._residuals: dict[torch.Size, Tensor] = {}
+
     def __call__(self, rainy: Tensor) -> Tensor:
-        """A residual of zero, which is no memory either."""
-        return torch.zeros((1, 1, 1, 1)).expand_as(rainy)
+        """The same residual for every picture of a size, up to three steps of 8 bits."""
+        if rainy.shape not in self._residuals:
+            self._residuals[rainy.shape] = torch.rand_like(rainy).mul_(-3 / 255)
+        return self._residuals[rainy.shape]
 
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Nothing worth counting."""

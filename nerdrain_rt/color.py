@@ -20,6 +20,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange
 from torch import Tensor
 
+from nerdrain_rt.memory import recycled
 from nerdrain_rt.pixel_layout import PixelLayout
 
 Matrix = Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020", "ycgco"]
@@ -48,7 +49,7 @@ _MATRIX_OF_CODE: dict[int, Matrix] = {
 }
 
 
-BAND_PIXELS = 2**18
+BAND_PIXELS = 200_000
 """What a processor converts at a time: as much as stays in its cache between two steps."""
 
 
@@ -110,7 +111,7 @@ class ColorSpec:
     @functools.cache  # noqa: B019
     def yuv_to_rgb(self) -> npt.NDArray[np.float64]:
         """3 x 3; its rows give R, G and B from Y in [0, 1], U and V in [-0.5, 0.5]."""
-        return np.linalg.inv(self.rgb_to_yuv())
+        return np.linalg.inv(self.rgb_to_yuv()).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class Planes:
 
     def rgb(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """1 3 H W in [0, 1]; what the samples hold beyond black and white is clamped."""
-        rgb = torch.empty((1, 3, *self.size), device=self.samples[0].device)
+        rgb = recycled((1, 3, *self.size), self.samples[0].device)
         for band in self._bands():
             torch.clamp(band.planes._colors()[:, band.own], 0, 1, out=rgb[0, :, band.rows][:, band.own])
         return rgb.to(dtype)
@@ -265,12 +266,12 @@ class Planes:
         factor = self.layout.chroma_factor[0] if letter in "uv" else 1
         own = slice(rows.start // factor, -(-rows.stop // factor))
         component, codes = self._component(letter)[own], self._codes(letter)[own]
-        changed = torch.add(codes, change[own]).round_().clamp_(0, 2**self.layout.bits - 1)
+        changed = change[own].add_(codes).round_().clamp_(0, 2**self.layout.bits - 1)
         if self.layout.padding_bits:
             # Whole steps of the code, so that what lies in the padding survives.
             changed = changed.sub_(codes).mul_(2**self.layout.padding_bits).add_(component.to(torch.float32))
         # Straight to 8 bits PyTorch converts a sample at a time.
-        component.copy_(changed.to(torch.uint16))
+        component.copy_(changed.to(torch.int32))
 
 
 class Band(NamedTuple):

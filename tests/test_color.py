@@ -470,6 +470,25 @@ def test_color_spec_follows_tags_then_conventions(
     assert ColorSpec.of(picture) == expected
 
 
+@pytest.mark.parametrize("siting", ["left", "center", "topleft"])
+@pytest.mark.parametrize("format_name", ["yuv420p", "nv12", "yuv422p10le", "yuyv422", "yuv410p", "gray12le", "rgb24"])
+def test_a_picture_taken_in_bands_is_the_picture_taken_at_once(
+    format_name: str, siting: Siting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, spec = (37, 10), ColorSpec("bt709", False, siting)
+    picture, residual = random_picture(format_name, size), random_residual(size)
+    results = []
+    for band_rows in (4, 7, 100):
+        monkeypatch.setattr("nerdrain_rt.color.BAND_PIXELS", band_rows * size[1])
+        planes = Planes.of(picture, spec=spec)
+        rainy = planes.rgb()
+        for part in (planes, *planes.fields()):
+            part.add_residual(part.rgb(), residual[:, :, : part.size[0]])
+        results.append([rainy, *planes.samples])
+    assert all(map(torch.equal, results[0], results[-1]))
+    assert all(map(torch.equal, results[1], results[-1]))
+
+
 @pytest.mark.parametrize("format_name", ["yuv420p", "nv12", "yuv422p10le", "yuyv422", "yuv410p", "gray12le"])
 @pytest.mark.parametrize("size", [(16, 12), (17, 12), (18, 12), (19, 11), (5, 4)])
 def test_fields_read_and_change_as_pictures_of_every_other_row(format_name: str, size: tuple[int, int]) -> None:
