@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import av
 import numpy as np
@@ -14,11 +15,12 @@ from typer.testing import CliRunner
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.evaluation import command
-from nerdrain_rt.evaluation.evaluate import evaluate_pairs, residual_in_windows
+from nerdrain_rt.evaluation.evaluate import Comparison, evaluate_pairs, residual_in_windows
 from nerdrain_rt.evaluation.flicker import measure_flicker
 from nerdrain_rt.evaluation.harm import measure_harm
 from nerdrain_rt.evaluation.metrics import EQUAL_DB
 from nerdrain_rt.evaluation.pictures import match_images
+from nerdrain_rt.evaluation.sheets import save_crops
 from nerdrain_rt.media.image_folder import read_image
 from nerdrain_rt.model.checkpoint import from_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
@@ -304,7 +306,7 @@ def test_frames_of_different_sizes_cannot_flicker(tmp_path):
     write(tmp_path / "1.png", noise())
     write(tmp_path / "2.png", noise(40, 61))
 
-    with pytest.raises(MediaError, match=r"2\.png: 61x40"):
+    with pytest.raises(MediaError, match=r"2\.png: 61x40 after 60x40"):
         measure_flicker(derainer(), tmp_path)
 
 
@@ -391,3 +393,76 @@ def test_sheet_puts_the_worst_first(run, pairs, tmp_path):
 )
 def test_wrong_options_are_refused_before_any_work(run, arguments):
     assert isinstance(run(*arguments).exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--csv", "."],
+        ["--sheet", "a.jpg"],
+        ["--sheet", "missing/a.png"],
+        ["--plot", "a.txt"],
+        ["--plot", "missing/a.png"],
+    ],
+)
+def test_wrong_outputs_are_refused_before_any_work(run, pairs, arguments):
+    result = run("--input", pairs[0], "--target", pairs[1], *arguments)
+
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith(arguments[1])
+
+
+@pytest.mark.parametrize(
+    "what", [["--input", "input", "--target", "target"], ["--harm", "target"], ["--flicker", "pan"]]
+)
+def test_plot_is_drawn_of_everything_that_is_measured(run, pairs, tmp_path, what):
+    pytest.importorskip("matplotlib")
+    for index, picture in enumerate(panned()):
+        write(tmp_path / "pan" / f"{index}.png", picture)
+
+    result = run(*(it if it.startswith("-") else tmp_path / it for it in what), "--plot", tmp_path / "plot.png")
+
+    assert result.exit_code == 0
+    assert min(read_image(tmp_path / "plot.png").shape[:2]) > 300
+
+
+def test_plot_without_matplotlib_is_refused_before_any_work(run, pairs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    assert "nerdrain-rt[train]" in str(run("--harm", pairs[1], "--plot", "a.png").exception)
+
+
+def test_crops_show_where_the_rain_is(tmp_path):
+    target = noise(300, 400)
+    rainy = target.copy()
+    rainy[170:290, 230:390] += 50
+    comparison = Comparison("a", rainy, target, target)
+
+    save_crops(tmp_path / "sheet.png", [comparison])
+
+    sheet = read_image(tmp_path / "sheet.png")
+    _, rainy_crop, clean_crop, target_crop = np.split(sheet[-360:], 4, axis=1)
+    expected = Image.fromarray(rainy[170:290, 230:390]).resize((480, 360), Image.Resampling.BICUBIC)
+    assert np.array_equal(rainy_crop[:, :480], expected)
+    assert np.array_equal(clean_crop, target_crop)
+
+
+def test_crops_of_the_dark_are_lit(tmp_path):
+    dark = np.full((120, 160, 3), 20, np.uint8)
+
+    save_crops(tmp_path / "sheet.png", [Comparison("a", dark, dark, None)])
+
+    whole, difference, rainy, clean = np.split(read_image(tmp_path / "sheet.png")[-360:], 4, axis=1)
+    assert whole[180, 240].tolist() == [20] * 3
+    assert not difference.any()
+    assert rainy[180, 240].tolist() == clean[180, 240].tolist() == [80] * 3
+
+
+def test_crops_of_pictures_of_all_sizes_fit_on_a_sheet(tmp_path):
+    comparisons = [Comparison("a", *[noise(*size)] * 3) for size in ((9, 13), (500, 40), (40, 900))]
+
+    save_crops(tmp_path / "sheet.png", comparisons)
+
+    height, width, _ = read_image(tmp_path / "sheet.png").shape
+    assert height > 3 * 360
+    assert width >= 4 * 480

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from nerdrain_rt.evaluation.evaluate import Comparison, Evaluation, Protocol, co
 from nerdrain_rt.evaluation.flicker import Flicker
 from nerdrain_rt.evaluation.harm import Harm
 from nerdrain_rt.evaluation.metrics import Convention
+from nerdrain_rt.evaluation.plot import PLOT_SUFFIXES, require_matplotlib, save_plot
 from nerdrain_rt.evaluation.sheets import Sheet
 from nerdrain_rt.media.report import media_errors
 from nerdrain_rt.model.weights import DEFAULT
@@ -68,6 +69,9 @@ def eval_command(
     sheet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a PNG of the worst pictures side by side.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a chart of the figures of each picture.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Score a network on pairs, or measure its harm on dry footage or its flicker."""
@@ -76,9 +80,11 @@ def eval_command(
         raise UsageError("--input needs a --target, --flicker can have one, --harm has none")
     if flicker and sheet:
         raise UsageError("--sheet goes with --input or --harm")
-    for path in filter(None, (table, sheet)):
-        if not path.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {path.parent}")
+    _check_output(table)
+    _check_output(sheet, {".png"})
+    _check_output(plot, PLOT_SUFFIXES)
+    if plot:
+        require_matplotlib()
     derainer = Derainer(DerainSettings(weights, backend, device, precision))
     worst = Sheet()
     comparisons = worst.watch(_follow(compare(derainer, shown, target, protocol=protocol, limit=limit), limit))
@@ -92,6 +98,8 @@ def eval_command(
         write_csv(table, result.rows)
     if sheet:
         worst.save(sheet)
+    if plot:
+        save_plot(result, shown.name, plot)
     if as_json:
         console.print_json(summary(result))
     else:
@@ -117,6 +125,18 @@ def _only_one(*sources: Path | None) -> Path:
     if len(given) != 1:
         raise UsageError("give one of --input (with --target), --harm and --flicker")
     return given[0]
+
+
+def _check_output(path: Path | None, suffixes: Collection[str] = ()) -> None:
+    """Raise UsageError, before any work, for a file that cannot be, or is not in the format of its name."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}")
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path}: must be named {' or '.join(sorted(suffixes))}")
 
 
 def _follow(comparisons: Iterable[Comparison], limit: int | None) -> Iterator[Comparison]:

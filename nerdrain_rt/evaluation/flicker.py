@@ -79,8 +79,10 @@ def measure_flicker(
 def _errors(previous: Comparison, current: Comparison) -> tuple[int, list[float]]:
     """The number of samples compared, and for each of `_sides` the sum of squared differences."""
     if previous.rainy.shape != current.rainy.shape or min(current.rainy.shape[:2]) < SMALLEST_SIDE:
-        height, width, _ = current.rainy.shape
-        raise MediaError(f"{current.name}: {width}x{height}; flicker needs equal frames, {SMALLEST_SIDE} pixels a side")
+        before, now = (f"{side.rainy.shape[1]}x{side.rainy.shape[0]}" for side in (previous, current))
+        raise MediaError(
+            f"{current.name}: {now} after {before}; flicker needs frames of one size, {SMALLEST_SIDE} pixels a side"
+        )
     places, is_seen = _trace(*(_guide(side) for side in (previous, current)))
     changes = (_sample(then, places) - now for then, now in zip(_sides(previous), _sides(current), strict=True))
     return 3 * int(is_seen.sum()), [float(np.square(change[is_seen]).sum(dtype=np.float64)) for change in changes]

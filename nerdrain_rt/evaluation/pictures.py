@@ -68,7 +68,8 @@ def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
     for name, left, right in _pairs_of_images(rainy, target) if is_images else _pairs_of_frames(rainy, target):
         if left.shape != right.shape:
             sizes = " and ".join(f"{side.shape[1]}x{side.shape[0]}" for side in (left, right))
-            raise MediaError(f"{rainy}: {name} and its target differ in size: {sizes}")
+            which = name if is_images else f"frame {name}"
+            raise MediaError(f"{rainy}: {which} and its target differ in size: {sizes}")
         yield Pair(name, left, right)
 
 
