@@ -56,6 +56,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 HELD_OUT = "C-test*"
 DRY_CLIPS = ("gopro_walk", "dashcam_highway")
 REAL_CLIP = "rain_street"
+CLIPS = (*DRY_CLIPS, REAL_CLIP)
 REAL_EVERY = 60
 """Frames between those shown of the real clip."""
 
@@ -109,8 +110,7 @@ class Data:
     photographs: int
 
     def __post_init__(self) -> None:
-        clips = (self._clip(name) for name in (*DRY_CLIPS, REAL_CLIP))
-        for path in (self._pairs / "input", self._pairs / "target", *clips):
+        for path in (self._pairs / "input", self._pairs / "target", *map(self._clip, CLIPS)):
             if not path.exists():
                 raise MediaError(f"{path}: not there; --data names the folder that holds pairs, train and clips")
         self.held_out()
@@ -315,7 +315,7 @@ def run(options: argparse.Namespace) -> None:
     console.print_json(result)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options; errors are one line on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default=DEFAULT, metavar="NAME|FILE")
@@ -328,7 +328,7 @@ def main() -> None:
     for name in ("device", "backend", "precision"):
         parser.add_argument(f"--{name}", default="auto", help="as for `nerdrain eval`")
     try:
-        run(parser.parse_args())
+        run(parser.parse_args(arguments))
     except DerainError as error:
         console.error(error)
         sys.exit(2 if isinstance(error, UsageError) else 1)
