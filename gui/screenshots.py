@@ -68,7 +68,7 @@ def make_clips(folder: Path) -> list[Path]:
 
 def shoot(app: QApplication, theme: str, clips: list[Path], folder: Path) -> None:
     """All pages in one theme."""
-    settings = Settings(theme=theme, work_scale=0.5, backend="eager")
+    settings = Settings(theme=theme, work_scale=0.25)
     queue = JobQueue(path=clips[0].parent / "queue.json")
     window = MainWindow(Theme(app, theme), settings, queue=queue)
     window.resize(*SIZE)

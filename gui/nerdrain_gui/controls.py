@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLayout,
+    QPushButton,
     QSizePolicy,
     QSlider,
     QStyle,
@@ -40,6 +41,13 @@ def tool_button(name: str, tip: str, *, is_checkable: bool = False, size: int = 
     button.setToolTip(tip)
     button.setAccessibleName(tip)
     button.setCheckable(is_checkable)
+    return button
+
+
+def push_button(name: str, words: str) -> QPushButton:
+    """A button with an icon, and room between it and the words."""
+    button = QPushButton(icon(name), words)
+    button.setIconSize(QSize(20, 16))
     return button
 
 

@@ -20,9 +20,8 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from nerdrain_gui.controls import bar, label
+from nerdrain_gui.controls import bar, label, push_button
 from nerdrain_gui.findings import Finding, benchmark_rows, findings, verdict
-from nerdrain_gui.icons import icon
 from nerdrain_gui.outlet import Outlet
 
 BENCHMARK = ("-m", "nerdrain_rt", "bench", "--json", "--no-published")
@@ -155,7 +154,7 @@ class DevicePage(QWidget):
     def _make_benchmark(self) -> None:
         card = QFrame()
         card.setObjectName("card")
-        self.benchmark_button = QPushButton(icon("gauge"), self.tr("Measure the speed"))
+        self.benchmark_button = push_button("gauge", self.tr("Measure the speed"))
         self.benchmark_button.clicked.connect(self.run_benchmark)
         self._benchmark_text = label(
             self.tr("Finds out how many frames a second this computer manages, and whether that is real time."),

@@ -20,7 +20,17 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from nerdrain_gui.controls import FOOTER, add_shortcut, bar, beside, label, open_folder, stacked, tool_button
+from nerdrain_gui.controls import (
+    FOOTER,
+    add_shortcut,
+    bar,
+    beside,
+    label,
+    open_folder,
+    push_button,
+    stacked,
+    tool_button,
+)
 from nerdrain_gui.empty import EmptyState
 from nerdrain_gui.file_facts import FileLooker
 from nerdrain_gui.files_inspector import FilesInspector
@@ -139,7 +149,7 @@ class FilesPage(QWidget):
         self.remove_button = tool_button("trash", self.tr("Take off the list (Del)"))
         for button in (self.up_button, self.down_button, self.retry_button, self.cancel_button, self.remove_button):
             row.addWidget(button)
-        self.add_button = QPushButton(icon("add"), self.tr("Add"))
+        self.add_button = push_button("add", self.tr("Add"))
         self.add_button.setObjectName("menu")
         menu = QMenu(self.add_button)
         menu.addAction(icon("film"), self.tr("Files…"), self.files_wanted.emit)
@@ -161,7 +171,7 @@ class FilesPage(QWidget):
         self.clear_button.clicked.connect(
             lambda: self._queue.remove([job for job in self._queue.jobs if job.state.is_over])
         )
-        self.run_button = QPushButton(self.tr("Start"))
+        self.run_button = push_button("play", self.tr("Start"))
         self.run_button.setObjectName("primary")
         self.run_button.setMinimumWidth(108)
         self.run_button.clicked.connect(self.toggle)

@@ -60,7 +60,7 @@ def encoder_in_words(name: str) -> str:
     family, _, maker = name.rpartition("_")
     if family in FAMILIES and maker in MAKERS:
         return translate("Findings", "{0} on {1}").format(FAMILIES[family], MAKERS[maker])
-    return translate("Findings", "FFV1, lossless") if name == "ffv1" else CODECS.get(name, name)
+    return translate("Findings", "FFV1 (lossless)") if name == "ffv1" else CODECS.get(name, name)
 
 
 def verdict(facts: dict[str, Any]) -> tuple[str, str]:

@@ -46,7 +46,9 @@ class _ThemedIcon(QIconEngine):
         is_on = state == QIcon.State.On and mode != QIcon.Mode.Disabled
         role = QPalette.ColorRole.Accent if is_on else self._role
         color = QGuiApplication.palette().color(group, role)
-        paint_icon(painter, self._name, QRectF(rect), color.name())
+        side = min(rect.width(), rect.height())  # at the left of a wider rect: the rest is the distance to the words
+        area = QRectF(rect.x(), rect.y() + (rect.height() - side) / 2, side, side)
+        paint_icon(painter, self._name, area, color.name())
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
         return self.scaledPixmap(size, mode, state, 1.0)

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from nerdrain_gui.controls import label, open_folder
-from nerdrain_gui.icons import icon
+from nerdrain_gui.controls import label, open_folder, push_button
 from nerdrain_gui.job_delegate import fault_in_words
 from nerdrain_gui.jobs import FileJob, State
 from nerdrain_gui.words import time_in_words
@@ -48,7 +47,7 @@ class JobReport(QWidget):
             add(label(self.tr("To know").upper(), "section"))
         for warning in job.warnings:
             add(label(warning, "muted", wraps=True))
-        button = QPushButton(icon("open"), self.tr("Open the folder"))
+        button = push_button("open", self.tr("Open the folder"))
         button.clicked.connect(lambda: open_folder(str(Path(job.target).parent)))
         self._rows.addSpacing(8)
         add(button)

@@ -10,7 +10,7 @@ from typing import Any
 
 from PyQt6.QtCore import QStandardPaths, Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence
-from PyQt6.QtWidgets import QPushButton, QStackedLayout, QWidget
+from PyQt6.QtWidgets import QStackedLayout, QWidget
 
 from nerdrain_gui.canvas import Canvas
 from nerdrain_gui.controls import (
@@ -22,6 +22,7 @@ from nerdrain_gui.controls import (
     bar,
     beside,
     label,
+    push_button,
     stacked,
     tool_button,
 )
@@ -95,7 +96,7 @@ class PreviewPage(QWidget):
     def _make_bar(self) -> QWidget:
         frame, row = bar("bar")
         self.title = ElidedLabel("title")
-        self.open_button = QPushButton(icon("open"), self.tr("Open"))
+        self.open_button = push_button("open", self.tr("Open"))
         self.open_button.setObjectName("menu")
         self.menu = SourceMenu(self._settings, self.open_button)
         self.open_button.setMenu(self.menu)
@@ -254,7 +255,8 @@ class PreviewPage(QWidget):
         self.inspector.show_source(opened)
         for part in (self.step_button, self.loop_button, self.position):
             part.setEnabled(opened.is_seekable)
-        for part in (self.play_button, self.snapshot_button, self.record_button, self.camera_button):
+        buttons = (self.play_button, self.snapshot_button, self.record_button, self.camera_button, self.full_button)
+        for part in buttons:
             part.setEnabled(True)
         self._show_paused(False)
 
@@ -275,6 +277,7 @@ class PreviewPage(QWidget):
             self.snapshot_button,
             self.record_button,
             self.camera_button,
+            self.full_button,
         ):
             part.setEnabled(False)
         self.close_button.hide()

@@ -250,8 +250,8 @@
             <translation>{0} auf {1}</translation>
         </message>
         <message>
-            <source>FFV1, lossless</source>
-            <translation>FFV1, verlustfrei</translation>
+            <source>FFV1 (lossless)</source>
+            <translation>FFV1 (verlustfrei)</translation>
         </message>
         <message>
             <source>the graphics processor</source>
