@@ -68,7 +68,7 @@ def make_clips(folder: Path) -> list[Path]:
 
 def shoot(app: QApplication, theme: str, clips: list[Path], folder: Path) -> None:
     """All pages in one theme."""
-    settings = Settings(theme=theme, work_scale=0.25)
+    settings = Settings(theme=theme, work_scale=0.5)
     queue = JobQueue(path=clips[0].parent / "queue.json")
     window = MainWindow(Theme(app, theme), settings, queue=queue)
     window.resize(*SIZE)
@@ -91,7 +91,7 @@ def shoot(app: QApplication, theme: str, clips: list[Path], folder: Path) -> Non
     shown = []
     window.session.figures_changed.connect(shown.append)
     window.open(str(clips[2]))
-    wait(lambda: len(shown) > 3)
+    wait(lambda: len(shown) > 10)
     save("preview")
     for view in ("side", "clean", "removed"):
         window.preview._set_view(view)
@@ -100,7 +100,7 @@ def shoot(app: QApplication, theme: str, clips: list[Path], folder: Path) -> Non
     window.session.close()
     window.show_page(FILES)
     queue.add([str(clips[0])], JobOptions(work_scale=0.1))
-    queue.add([str(clip) for clip in clips[1:]], JobOptions(work_scale=0.25))
+    queue.add([str(clip) for clip in clips[1:]], JobOptions(work_scale=0.5))
     queue.start()
     wait(lambda: queue.jobs[2].frames_done > 8 or queue.jobs[2].state.is_over)
     assert queue.jobs[0].state == State.DONE, queue.jobs[0].message
