@@ -138,14 +138,15 @@ def _fitted(image: PillowImage.Image) -> PillowImage.Image:
 
 
 def _side_by_side(panels: Mapping[str, PillowImage.Image], label_size: int) -> PillowImage.Image:
-    """Pictures of one size, each with its label above it."""
+    """Pictures of one size, each with its label above it, cut where it is longer than the picture is wide."""
     width, height = next(iter(panels.values())).size
-    top = label_size * 3 // 2
+    top, font = label_size * 3 // 2, ImageFont.load_default(label_size)
     row = PillowImage.new("RGB", (width * len(panels), height + top))
-    draw, font = ImageDraw.Draw(row), ImageFont.load_default(label_size)
     for index, (label, picture) in enumerate(panels.items()):
-        row.paste(picture, (index * width, top))
-        draw.text((index * width + 4, label_size // 6), label, font=font)
+        labelled = PillowImage.new("RGB", (width, height + top))
+        ImageDraw.Draw(labelled).text((4, label_size // 6), label, font=font)
+        labelled.paste(picture, (0, top))
+        row.paste(labelled, (index * width, 0))
     return row
 
 
