@@ -7,10 +7,12 @@ rounded once, so that samples it does not reach stay as they were.
 from __future__ import annotations
 
 import functools
+import importlib.util
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import av
 import numpy as np
@@ -22,6 +24,11 @@ from torch import Tensor
 
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.pixel_layout import PixelLayout
+
+if TYPE_CHECKING:
+    from nerdrain_rt.color_kernels import Samples
+
+_log = logging.getLogger(__name__)
 
 Matrix = Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020", "ycgco"]
 Siting = Literal["left", "center", "topleft"]
@@ -173,6 +180,13 @@ class Planes:
 
     def rgb(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """1 3 H W in [0, 1]; what the samples hold beyond black and white is clamped."""
+        if self._has_kernels:
+            from nerdrain_rt.color_kernels import rgb_of
+
+            levels = self.spec.levels(self.layout.bits)
+            of_chroma = (self.spec.yuv_to_rgb()[:, 1:] / levels.chroma).ravel().tolist()
+            offsets = levels.black, levels.chroma_zero
+            return rgb_of(self._samples(), offsets, 1 / levels.luma, of_chroma).to(dtype)
         rgb = recycled((1, 3, *self.size), self.samples[0].device)
         for band in self._bands():
             torch.clamp(band.planes._colors()[:, band.own], 0, 1, out=rgb[0, :, band.rows][:, band.own])
@@ -184,11 +198,35 @@ class Planes:
         Both are 1 3 H W on this device, `rainy` as given by `rgb`. Where the limited residual is 0
         the samples do not change.
         """
+        if self._has_kernels:
+            from nerdrain_rt.color_kernels import add_to
+
+            levels = self.spec.levels(self.layout.bits)
+            scale = np.array([[levels.luma], [levels.chroma], [levels.chroma]])
+            add_to(self._samples(), rainy, residual, strength, (scale * self.spec.rgb_to_yuv()).ravel().tolist())
+            return
         for band in self._bands():
             seen = rainy[0, :, band.rows].float()
             change = torch.add(seen, residual[0, :, band.rows].float(), alpha=strength).clamp_(0, 1).sub_(seen)
             for letter, codes in band.planes._code_changes(change):
                 band.planes._add_codes(letter, codes, band.own)
+
+    @property
+    def _has_kernels(self) -> bool:
+        return self.layout.letters == "yuv" and _runs_kernels(self.samples[0].device)
+
+    def _samples(self) -> Samples:
+        """What the kernels take."""
+        from nerdrain_rt.color_kernels import Samples
+
+        axes = {dim: is_centered for dim, _, is_centered in self._chroma_axes()}
+        return Samples(
+            *map(self._component, "yuv"),
+            bits=self.layout.bits,
+            padding_bits=self.layout.padding_bits,
+            factor=self.layout.chroma_factor,
+            is_centered=(axes.get(-2, True), axes.get(-1, True)),
+        )
 
     def _bands(self) -> Iterator[Band]:
         """On a processor stretches of rows, else the picture as one."""
@@ -297,6 +335,22 @@ def add_residual(picture: av.VideoFrame, rainy: Tensor, residual: Tensor, *, str
     planes = Planes.of(picture).to(rainy.device)
     planes.add_residual(rainy, residual, strength=strength)
     planes.write_to(picture)
+
+
+@functools.cache
+def _runs_kernels(device: torch.device) -> bool:
+    """Whether Triton's kernels run there, found out by trial: they take a compiler and a GPU that is not too old."""
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return False
+    from nerdrain_rt.color_kernels import Samples, rgb_of
+
+    plane = torch.zeros((2, 2), dtype=torch.uint8, device=device)
+    try:
+        rgb_of(Samples(plane, plane, plane, 8, 0, (1, 1), (True, True)), (0, 128), 1 / 255, [0.0] * 6)
+    except Exception as error:
+        _log.info("%s: colour is converted by PyTorch; Triton's kernels do not run: %s", device, error)
+        return False
+    return True
 
 
 def _host_views(picture: av.VideoFrame, layout: PixelLayout) -> Iterator[npt.NDArray[np.uint8 | np.uint16]]:
