@@ -116,7 +116,8 @@ def _examine_devices() -> dict[str, Any]:
     for kind in ("cuda", "mps"):
         if reason := why_device_is_missing(torch.device(kind)):
             devices[kind] = {"available": False, "reason": reason}
-    for index in range(torch.cuda.device_count()):
+    # NVML counts GPUs that PyTorch cannot use too.
+    for index in range(0 if "cuda" in devices else torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         devices[f"cuda:{index}"] = {
             "available": True,

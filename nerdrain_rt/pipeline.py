@@ -106,11 +106,14 @@ def _derained(frames: Iterable[Frame], derainer: Derainer) -> Iterator[Iterator[
     """The frames derained, in their order; on each device, every step runs ahead of the next in a thread of its own."""
     shares = Shares(frames)
     with ExitStack() as stages:
-        clean = []
+        clean, stops = [], []
         for on in range(len(derainer.backends)):
             prepared = stages.enter_context(Prefetch(derainer.prepare(shares.of(on), on), depth=1))
             predicted = stages.enter_context(Prefetch(derainer.predict(prepared, on), depth=1))
             clean.append(stages.enter_context(Prefetch(derainer.finish(predicted, on))))
+            stops += [prepared.stop, predicted.stop, clean[-1].stop]
+        for stop in stops:
+            stages.callback(stop)  # all of them before the first is waited for, which may wait for another
         yield shares.in_order(clean)
 
 

@@ -27,6 +27,7 @@ from nerdrain_rt.backends.compile import CompileBackend
 from nerdrain_rt.backends.eager import EagerBackend, best_dtype
 from nerdrain_rt.backends.fused import FusedBackend
 from nerdrain_rt.backends.openvino import OpenVinoBackend
+from nerdrain_rt.doctor import examine
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import Weights
@@ -208,7 +209,7 @@ def test_auto_takes_the_precision_that_suits_the_processor(weights):
         ({"device": "toaster"}, "toaster: unknown device; use auto, cpu, cuda, cuda:N or mps"),
         ({"device": "meta"}, "meta: not a device this program runs on; use --device auto or cpu"),
         ({"device": "cuda:99"}, "cuda:99: .*; use --device auto or cpu"),
-        ({"device": "cpu,cpu"}, "cpu,cpu: are several devices; this takes one"),
+        ({"device": "cpu,cpu"}, "cpu,cpu: several devices, where one is needed"),
     ],
 )
 def test_load_backend_refuses_what_there_is_not(weights, choice, message):
@@ -251,12 +252,14 @@ class UnusableDriver:
         monkeypatch.setattr(torch.version, "cuda", "13.0")
         monkeypatch.setattr(torch.cuda, "is_available", self.is_available)
         monkeypatch.setattr(torch.cuda, "init", self.init)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # as NVML counts
+        monkeypatch.setattr(torch.cuda, "get_device_properties", self.init)
 
     def is_available(self) -> bool:
         warnings.warn(f"CUDA initialization: {self.fault}", UserWarning, stacklevel=2)
         return False
 
-    def init(self) -> None:
+    def init(self, *_: object) -> None:
         raise RuntimeError(self.fault)
 
 
@@ -296,6 +299,13 @@ def test_auto_works_on_the_processor_and_tells_where_a_gpu_lies_idle(fault, is_t
     said = []
     assert load_backend(weights, "eager", announce=said.append).device.type in ("cpu", "mps")
     assert said == is_told * ["no GPU is used: The NVIDIA driver on your system is too old (found version 11040)"]
+
+
+def test_doctor_gives_the_reason_where_a_driver_is_too_old(monkeypatch):
+    UnusableDriver(TOO_OLD, monkeypatch)
+    devices = examine()["devices"]
+    assert devices["cuda"]["reason"] == "The NVIDIA driver on your system is too old (found version 11040)"
+    assert devices.keys() <= {"cpu", "cuda", "mps"}
 
 
 @pytest.mark.parametrize("name", ["eager", "auto"])

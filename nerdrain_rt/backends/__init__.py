@@ -58,7 +58,7 @@ def find_device(name: str = "auto") -> torch.device:
     Raises BackendError where there is no such device.
     """
     if "," in name:
-        raise BackendError(f"{name}: are several devices; this takes one")
+        raise BackendError(f"{name}: several devices, where one is needed")
     if name == "auto":
         name = "cuda" if _has_cuda() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
