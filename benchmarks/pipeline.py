@@ -91,7 +91,9 @@ def main() -> None:
     options = parser.parse_args()
     size = options.height, options.height * 16 // 9 // 2 * 2
     overwriting = OutputSettings(overwrite=True)
-    slow_encoder = OutputSettings(overwrite=True, codec="libx264", codec_options={"preset": "slower", "threads": "1"})
+    # Without zerolatency x264 takes 60 frames for almost nothing and encodes them at the end, with nothing beside it.
+    slow_encoding = {"preset": "slower", "tune": "zerolatency", "threads": "1"}
+    slow_encoder = OutputSettings(overwrite=True, codec="libx264", codec_options=slow_encoding)
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
