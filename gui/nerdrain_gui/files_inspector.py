@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtWidgets import QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
-from nerdrain_gui.controls import INSPECTOR, label
+from nerdrain_gui.controls import label
 from nerdrain_gui.findings import encoder_in_words
+from nerdrain_gui.inspector import Inspector
 from nerdrain_gui.job_delegate import state_in_words
 from nerdrain_gui.job_report import JobReport
 from nerdrain_gui.jobs import FileJob, JobOptions, State
@@ -22,7 +23,7 @@ CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", 
 BESIDE, CHOOSE = "", "?"
 
 
-class FilesInspector(QScrollArea):
+class FilesInspector(Inspector):
     """Options of the marked jobs, or of those to come; and what came of the one that is done."""
 
     changed = pyqtSignal(object)
@@ -30,11 +31,6 @@ class FilesInspector(QScrollArea):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.setObjectName("inspector")
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFixedWidth(INSPECTOR)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._settings = settings
         self.defaults = JobOptions(settings.output_folder, settings.codec)
         self._jobs: list[FileJob] = []
@@ -58,16 +54,11 @@ class FilesInspector(QScrollArea):
             form.addSpacing(10)
         form.addWidget(self.rain)
         self._report = JobReport()
-        content = QWidget()
-        content.setObjectName("scrolled")
-        column = QVBoxLayout(content)
-        column.setContentsMargins(20, 18, 20, 18)
-        column.setSpacing(12)
-        column.addWidget(self._heading)
-        column.addWidget(self._report)
-        column.addWidget(self._options)
-        column.addStretch()
-        self.setWidget(content)
+        self.column.setSpacing(12)
+        self.column.addWidget(self._heading)
+        self.column.addWidget(self._report)
+        self.column.addWidget(self._options)
+        self.column.addStretch()
         self.folder.activated.connect(self._choose_folder)
         self.codec.activated.connect(lambda _: self._take(codec=self.codec.currentData()))
         self.rain.strength_changed.connect(lambda value: self._take(strength=value))

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from PyQt6.QtCore import QPoint, Qt, pyqtSignal
-from PyQt6.QtGui import QKeySequence, QPalette
+from PyQt6.QtGui import QKeySequence, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -35,11 +35,14 @@ from nerdrain_gui.empty import EmptyState
 from nerdrain_gui.file_facts import FileLooker
 from nerdrain_gui.files_inspector import FilesInspector
 from nerdrain_gui.icons import icon
-from nerdrain_gui.job_delegate import ROW, JobDelegate
+from nerdrain_gui.job_delegate import ROW, STATE_ICON, JobDelegate, state_in_words
 from nerdrain_gui.job_queue import JOB_ROLE, Column, JobQueue
 from nerdrain_gui.jobs import FileJob, JobOptions, State
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.words import time_in_words
+
+NARROW = 980
+"""Pixels of the page below which its table has no room for everything."""
 
 
 class FilesPage(QWidget):
@@ -105,6 +108,13 @@ class FilesPage(QWidget):
         self.clear_button.setEnabled(any(job.state.is_over for job in jobs))
         self._show_total(jobs)
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Leave figures out where the names of the files would have no room."""
+        super().resizeEvent(event)
+        is_narrow = self.width() < NARROW
+        for column in (Column.SPEED, Column.LEFT):
+            self.table.setColumnHidden(column, is_narrow)
+
     def toggle(self) -> None:
         """Start, pause, or go on."""
         if self._queue.current is not None and not self._queue.is_paused:
@@ -133,7 +143,9 @@ class FilesPage(QWidget):
         columns.setHighlightSections(False)
         columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         columns.setSectionResizeMode(Column.FILE, QHeaderView.ResizeMode.Stretch)
-        for section, width in ((Column.PROGRESS, 170), (Column.SPEED, 84), (Column.LEFT, 86), (Column.STATE, 116)):
+        states = max(table.fontMetrics().horizontalAdvance(state_in_words(state)) for state in State)
+        widths = {Column.PROGRESS: 170, Column.SPEED: 84, Column.LEFT: 86, Column.STATE: states + STATE_ICON}
+        for section, width in widths.items():
             columns.setSectionResizeMode(section, QHeaderView.ResizeMode.Fixed)
             columns.resizeSection(section, width)
         return table

@@ -16,6 +16,8 @@ from nerdrain_gui.words import bytes_in_words, rate_in_words, time_in_words
 
 translate = QCoreApplication.translate
 ROW = 60
+STATE_ICON = 50
+"""What the column of states needs beside the words."""
 PAD = 20
 PICTURE = QSize(71, 40)
 ICONS = {

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from PyQt6.QtCore import pyqtSignal
-from PyQt6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
-from nerdrain_gui.controls import INSPECTOR, label
+from nerdrain_gui.controls import label
 from nerdrain_gui.findings import backend_in_words, device_in_words
+from nerdrain_gui.inspector import Inspector
 from nerdrain_gui.network import Network
 from nerdrain_gui.rain_options import RainOptions
 from nerdrain_gui.run import Figures, Opened
 from nerdrain_gui.words import graphics_in_words, latency_in_words, rate_in_words
 
 
-class PreviewInspector(QFrame):
+class PreviewInspector(Inspector):
     """Options of the network and the figures of the moment."""
 
     network_chosen = pyqtSignal(object)
@@ -25,8 +26,6 @@ class PreviewInspector(QFrame):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.setObjectName("inspector")
-        self.setFixedWidth(INSPECTOR)
         self.rain = RainOptions()
         self.device, self.backend = QComboBox(), QComboBox()
         self._in_use = label(name="muted", wraps=True)
@@ -37,9 +36,7 @@ class PreviewInspector(QFrame):
             "size": _Figure(self.tr("Size")),
             "graphics": _Figure(self.tr("Graphics card")),
         }
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 18, 20, 18)
-        column.setSpacing(6)
+        self.column.setSpacing(6)
         self._add_section(self.tr("Rain"), self.rain)
         self._add_section(
             self.tr("Runs on"),
@@ -50,7 +47,7 @@ class PreviewInspector(QFrame):
             self._in_use,
         )
         self._add_section(self.tr("Figures"), *self._figures.values())
-        column.addStretch()
+        self.column.addStretch()
         self._offer(self.device, [], network.device)
         self._offer(self.backend, [], network.backend)
         self.device.activated.connect(self._choose)
@@ -93,16 +90,14 @@ class PreviewInspector(QFrame):
         self._in_use.setText("")
 
     def _add_section(self, title: str, *parts: QWidget) -> None:
-        column = self.layout()
-        assert isinstance(column, QVBoxLayout)
-        if column.count():
-            column.addSpacing(20)
-        column.addWidget(label(title.upper(), "section"))
-        column.addSpacing(4)
+        if self.column.count():
+            self.column.addSpacing(20)
+        self.column.addWidget(label(title.upper(), "section"))
+        self.column.addSpacing(4)
         for index, part in enumerate(parts):
             if index and isinstance(parts[index - 1], QComboBox):
-                column.addSpacing(4)
-            column.addWidget(part)
+                self.column.addSpacing(4)
+            self.column.addWidget(part)
 
     def _offer(self, combo: QComboBox, choices: Sequence[tuple[str, str]], chosen: str) -> None:
         combo.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from nerdrain_gui.app import why_no_display
-from nerdrain_gui.job_queue import JobQueue
+from nerdrain_gui.job_queue import Column, JobQueue
 from nerdrain_gui.jobs import JobOptions, State
 from nerdrain_gui.main_window import DEVICE, FILES, PREVIEW, MainWindow
 from nerdrain_gui.session import Session
@@ -324,6 +324,20 @@ def test_a_display_that_does_not_answer_is_one_line(monkeypatch):
     reason = why_no_display()
     assert reason is not None
     assert "\n" not in reason
+
+
+def test_a_small_window_squeezes_neither_options_nor_names(window, clip):
+    window.queue.add([clip], JobOptions())
+    window.resize(window.minimumSize())
+    for page, inspector in ((PREVIEW, window.preview.inspector), (FILES, window.files.inspector)):
+        window.show_page(page)
+        flush()
+        assert inspector.rain.height() >= inspector.rain.minimumSizeHint().height()
+    assert window.files.table.columnWidth(Column.FILE) >= 180
+    assert window.files.table.isColumnHidden(Column.SPEED)
+    window.resize(1240, 780)
+    flush()
+    assert not window.files.table.isColumnHidden(Column.SPEED)
 
 
 def test_preview_is_in_front_when_something_is_opened(window, clip):
