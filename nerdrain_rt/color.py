@@ -221,7 +221,9 @@ class Planes:
 
         axes = {dim: is_centered for dim, _, is_centered in self._chroma_axes()}
         return Samples(
-            *map(self._component, "yuv"),
+            y=self._component("y"),
+            u=self._component("u"),
+            v=self._component("v"),
             bits=self.layout.bits,
             padding_bits=self.layout.padding_bits,
             factor=self.layout.chroma_factor,
@@ -344,8 +346,8 @@ def _runs_kernels(device: torch.device) -> bool:
         return False
     from nerdrain_rt.color_kernels import Samples, rgb_of
 
-    plane = torch.zeros((2, 2), dtype=torch.uint8, device=device)
     try:
+        plane = torch.zeros((2, 2), dtype=torch.uint8, device=device)
         rgb_of(Samples(plane, plane, plane, 8, 0, (1, 1), (True, True)), (0, 128), 1 / 255, [0.0] * 6)
     except Exception as error:
         _log.info("%s: colour is converted by PyTorch; Triton's kernels do not run: %s", device, error)

@@ -115,7 +115,7 @@ def weight_of(offset: tl.constexpr, FACTOR: tl.constexpr, REACH: tl.constexpr):
 def residual_kernel(
     y, u, v, rainy, residual,
     height, width, chroma_height, chroma_width, y_row, y_step, chroma_row, chroma_step,
-    rainy_color, rainy_row, residual_color, residual_row, strength,
+    rainy_color, rainy_row, rainy_step, residual_color, residual_row, residual_step, strength,
     y_red, y_green, y_blue, u_red, u_green, u_blue, v_red, v_green, v_blue,
     HIGHEST: tl.constexpr, PADDING_BITS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, ROWS_REACH: tl.constexpr, COLUMNS_REACH: tl.constexpr,
@@ -132,7 +132,8 @@ def residual_kernel(
             pixel_row, pixels = row * ROWS + down, columns * COLUMNS + across
             inside_row = tl.minimum(tl.maximum(pixel_row, 0), height - 1)
             inside = tl.minimum(tl.maximum(pixels, 0), width - 1)
-            old, new = rainy + inside_row * rainy_row + inside, residual + inside_row * residual_row + inside
+            old = rainy + inside_row * rainy_row + inside * rainy_step
+            new = residual + inside_row * residual_row + inside * residual_step
             mask = columns < chroma_width
             red = change_at(old, new, strength, mask)
             green = change_at(old + rainy_color, new + residual_color, strength, mask)
@@ -166,10 +167,9 @@ def add_to(samples: Samples, rainy: Tensor, residual: Tensor, strength: float, t
     height, width = samples.y.shape
     rows, columns = samples.factor
     reach = (0 if samples.is_centered[axis] else factor - 1 for axis, factor in enumerate(samples.factor))
-    assert rainy.stride(-1) == residual.stride(-1) == 1
     with torch.cuda.device_of(rainy):
         residual_kernel[triton.cdiv(triton.cdiv(width, columns), BLOCK), triton.cdiv(height, rows)](
             samples.y, samples.u, samples.v, rainy, residual, *samples.geometry(),
-            *rainy.stride()[1:3], *residual.stride()[1:3], float(strength), *to_codes,
+            *rainy.stride()[1:], *residual.stride()[1:], float(strength), *to_codes,
             2**samples.bits - 1, samples.padding_bits, *samples.factor, *reach, BLOCK,
         )  # fmt: skip

@@ -77,11 +77,22 @@ def test_no_residual_leaves_every_sample(monkeypatch: pytest.MonkeyPatch) -> Non
         assert all(map(torch.equal, planes.samples, before))
 
 
-def test_a_residual_cut_out_of_a_padded_one_is_read_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_residual_cut_out_of_a_padded_one_is_read_where_it_lies(
+    memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planes = Planes.of(random_picture("yuv420p", (6, 8))).to(DEVICE)
-    padded = random_residual((16, 16)).to(DEVICE)
-    cut = padded[..., :6, :8]
-    assert_same(*both_ways(planes, cut, monkeypatch))
+    padded = random_residual((16, 16)).to(DEVICE, memory_format=memory_format)
+    assert_same(*both_ways(planes, padded[..., :6, :8], monkeypatch))
+
+
+@pytest.mark.parametrize(("device", "is_logged"), [("cpu", False), ("cuda:99", True)])
+def test_pytorch_does_it_where_kernels_do_not_run(
+    device: str, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert not color._runs_kernels(torch.device(device))
+    assert ("cuda:99: colour is converted by PyTorch; Triton's kernels do not run: " in caplog.text) is is_logged
 
 
 @pytest.mark.gpu
