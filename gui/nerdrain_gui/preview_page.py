@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from nerdrain_gui.run import Figures, Opened
 from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.source_menu import SourceMenu, cameras_of
-from nerdrain_gui.words import clock_in_words, latency_in_words, rate_in_words, time_in_words
+from nerdrain_gui.words import clock_in_words, latency_in_words, rate_in_words, source_in_words, time_in_words
 
 SKIP_SECONDS = 5.0
 WIPE_STEP = 0.05
@@ -78,7 +79,7 @@ class PreviewPage(QWidget):
         self._settings.remember(name)
         self.opening.emit()
         self._session.open(name)  # first: it closes what is open, which empties the page
-        self.title.show_text(Path(name).name or name)
+        self.title.show_text(source_in_words(name))
         self._stack.setCurrentIndex(1)
         self.canvas.show_picture(None)
         self.close_button.show()
@@ -311,4 +312,6 @@ class PreviewPage(QWidget):
 
 def _new_file(location: QStandardPaths.StandardLocation, suffix: str) -> Path:
     folder = Path(QStandardPaths.writableLocation(location) or Path.home())
+    with suppress(OSError):  # whoever writes the file tells
+        folder.mkdir(parents=True, exist_ok=True)
     return folder / f"nerdrain {datetime.now():%Y-%m-%d %H-%M-%S}{suffix}"

@@ -18,6 +18,7 @@ from PyQt6.QtCore import QCoreApplication
 from nerdrain_gui.graphics import GraphicsLoad, graphics_load
 from nerdrain_gui.network import LoadDerainer, Network, in_words
 from nerdrain_gui.screen import Pair, Screen
+from nerdrain_gui.words import source_in_words
 
 if TYPE_CHECKING:
     from nerdrain_rt.derainer import Derainer
@@ -219,7 +220,7 @@ class Run:
             self.apply()
             used = (derainer.backend.name, str(derainer.backend.device))
             self._tell("network_changed", network, used)
-            self._tell("status_changed", translate("Run", "Opening {0}…").format(Path(self._name).name))
+            self._tell("status_changed", translate("Run", "Opening {0}…").format(source_in_words(self._name)))
             position = self._play_with(derainer, position)
             if self._other is None:
                 return

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import pyqtSignal
@@ -12,6 +11,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QWidget, QWidgetActio
 
 from nerdrain_gui.icons import icon
 from nerdrain_gui.settings import Settings
+from nerdrain_gui.words import source_in_words
 
 
 class SourceMenu(QMenu):
@@ -43,12 +43,10 @@ class SourceMenu(QMenu):
         if self._settings.recent:
             self.addSeparator()
         for source in self._settings.recent:
-            self._add_source("clock", source if "://" in source else Path(source).name, source)
+            self._add_source("clock", source_in_words(source), source)
 
     def _add_source(self, icon_name: str, words: str, source: str) -> None:
-        action = self.addAction(icon(icon_name), words, lambda: self.chosen.emit(source))
-        assert action is not None
-        action.setToolTip(source)
+        self.addAction(icon(icon_name), words, lambda: self.chosen.emit(source))
 
     def _make_address(self) -> QWidgetAction:
         """A line to type an address into, in the menu itself."""

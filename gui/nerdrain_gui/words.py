@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QCoreApplication, QLocale
+from PyQt6.QtCore import QCoreApplication, QLocale, QUrl
 
 if TYPE_CHECKING:
     from nerdrain_gui.graphics import GraphicsLoad
@@ -40,6 +41,13 @@ def latency_in_words(milliseconds: float) -> str:
 def bytes_in_words(count: int) -> str:
     """In the unit that fits, as the user's language writes it."""
     return QLocale().formattedDataSize(count, 1, QLocale.DataSizeFormat.DataSizeTraditionalFormat)
+
+
+def source_in_words(name: str) -> str:
+    """A file without its folder, an address without its password, and anything else as it is."""
+    if "://" not in name:
+        return Path(name).name or name
+    return QUrl(name).toDisplayString() or name.partition("://")[0] + "://…"
 
 
 def graphics_in_words(load: GraphicsLoad) -> str:

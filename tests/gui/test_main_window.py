@@ -4,13 +4,16 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from nerdrain_gui.app import why_no_display
+from nerdrain_gui.graphics import GraphicsLoad
 from nerdrain_gui.job_queue import Column, JobQueue
 from nerdrain_gui.jobs import JobOptions, State
 from nerdrain_gui.main_window import DEVICE, FILES, PREVIEW, MainWindow
+from nerdrain_gui.run import Figures
 from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.theme import Theme, current_colors
@@ -145,6 +148,26 @@ def test_errors_are_messages_in_the_window(window, tmp_path):
     assert QApplication.activeModalWidget() is None
     window.tell_of_fault(ValueError, ValueError("odd"), None)
     assert window.banner.text == "Unexpected ValueError: odd"
+
+
+def test_the_graphics_card_is_shown_where_there_is_one(window):
+    inspector, figures = window.preview.inspector, Figures(30.0, 12.0, 0)
+    card = inspector._figures["graphics"]
+    inspector.show_figures(figures)
+    assert card.isHidden()
+    inspector.show_figures(replace(figures, graphics=GraphicsLoad(1 << 30, 8 << 30, 0.5)))
+    assert not card.isHidden()
+    assert "GPU 50 %" in window.preview._in_one_line(replace(figures, graphics=GraphicsLoad(1, 2, 0.5)))
+
+
+def test_a_recording_makes_its_folder(window, clip, tmp_path, monkeypatch):
+    folder = tmp_path / "home" / "Videos"
+    monkeypatch.setattr("nerdrain_gui.preview_page.QStandardPaths.writableLocation", lambda _: str(folder))
+    window.open(clip)
+    wait_until(lambda: is_playing(window))
+    window.preview.record_button.click()
+    wait_until(lambda: list(folder.glob("nerdrain *.mp4")))
+    assert str(folder) in window.banner.text
 
 
 def test_a_message_goes_when_the_next_source_is_opened(window, tmp_path, clip):
