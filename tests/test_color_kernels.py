@@ -20,16 +20,22 @@ FORMATS = (
 
 
 def both_ways(planes: Planes, residual: torch.Tensor, monkeypatch: pytest.MonkeyPatch, strength: float = 1.0):
-    """RGB, and the planes after adding a residual: by kernels and by PyTorch."""
+    """By kernels and by PyTorch: RGB, and the planes after adding a residual, to each field where its strength is not 1.
+
+    Two rows more lie after each plane, and stay as they are.
+    """
     results = []
     for has_kernels in (True, False):
         monkeypatch.setattr(color, "_runs_kernels", lambda device, answer=has_kernels: answer)
-        changed = replace(planes, samples=tuple(plane.clone() for plane in planes.samples))
+        memory = [torch.cat([plane, plane[-1:], plane[-1:]]) for plane in planes.samples]
+        changed = replace(planes, samples=tuple(whole[:-2] for whole in memory))
         rainy = changed.rgb()
         for part in changed.fields() if strength < 1 else (changed,):
             height = part.size[0]
             part.add_residual(part.rgb(), residual[:, :, :height], strength=strength)
         results.append((rainy, changed))
+        for whole, plane in zip(memory, planes.samples, strict=True):
+            assert all(torch.equal(whole[row].cpu(), plane[-1].cpu()) for row in (-1, -2))
     return results
 
 
