@@ -218,7 +218,7 @@ def test_load_backend_refuses_what_there_is_not(weights, choice, message):
 
 
 def test_load_backends_makes_one_for_each_device(weights):
-    first, second = load_backends(weights, "eager", devices="cpu,cpu", precision="fp32")
+    first, second = load_backends(weights, "eager", devices="cpu, cpu", precision="fp32")
     assert first is not second
     assert (first.device.type, second.device.type) == ("cpu", "cpu")
 

@@ -154,7 +154,7 @@ def load_backends(
     announce: Callable[[str], None] = _log.info,
 ) -> list[Backend]:
     """A backend as of `load_backend` for each of the devices, which have commas between them: "cuda:0,cuda:1"."""
-    names = devices.split(",")
+    names = [name.strip() for name in devices.split(",")]
 
     def announce_of(device: str) -> Callable[[str], None]:
         return announce if len(names) == 1 else lambda line: announce(f"{device}: {line}")
