@@ -20,7 +20,7 @@ FORMATS = (
 
 
 def both_ways(planes: Planes, residual: torch.Tensor, monkeypatch: pytest.MonkeyPatch, strength: float = 1.0):
-    """By kernels and by PyTorch: RGB, and the planes after adding a residual, to each field where its strength is not 1.
+    """By kernels and by PyTorch: RGB, and planes with the residual added, to each field where its strength is not 1.
 
     Two rows more lie after each plane, and stay as they are.
     """
