@@ -154,12 +154,13 @@ def test_a_server_with_nothing_to_show_is_one_line(answer, words):
     assert "\n" not in str(caught.value)
 
 
-def test_a_silent_server_is_told_of_after_the_timeout():
+@pytest.mark.parametrize("scheme", ["http", "rtsp", "rtmp", "tcp"])
+def test_a_silent_server_is_told_of_after_the_timeout(scheme):
     is_over = threading.Event()
     settings = LiveSourceSettings(open_timeout_seconds=0.3)
     with serving(lambda connection, _: is_over.wait(PATIENCE_SECONDS) and None) as port:
-        with pytest.raises(MediaError, match=r"no data within 0\.3 s"):
-            open_source(f"http://127.0.0.1:{port}/", settings).__enter__()
+        with pytest.raises(MediaError, match=rf"^{scheme}://.*: no data within 0\.3 s$"):
+            open_source(f"{scheme}://127.0.0.1:{port}/a", settings).__enter__()
         is_over.set()
 
 

@@ -203,6 +203,7 @@ class _Connection:
         self._settings = settings
         self.last_fault = ""
         timeouts = settings.open_timeout_seconds, settings.read_timeout_seconds
+        began = time.monotonic()
         try:
             self._container: InputContainer = av.open(
                 address.file,
@@ -213,7 +214,9 @@ class _Connection:
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = _reason(error, settings.open_timeout_seconds)
-            if "://" in address.file and getattr(error, "errno", None) == errno.EIO:
+            if time.monotonic() - began >= settings.open_timeout_seconds:
+                reason = _late(settings.open_timeout_seconds)  # RTSP calls silence invalid data
+            elif "://" in address.file and getattr(error, "errno", None) == errno.EIO:
                 reason += "; is the host's name right?"  # all that FFmpeg tells of a name that nobody knows
             raise self.error(reason) from error
         try:
@@ -326,7 +329,11 @@ def _pauses() -> Iterator[float]:
 
 def _reason(error: BaseException, timeout_seconds: float) -> str:
     if isinstance(error, av.ExitError):
-        return f"no data within {timeout_seconds:g} s"
+        return _late(timeout_seconds)
     if isinstance(error, av.ProtocolNotFoundError):
         return "this build of FFmpeg does not know the protocol"
     return "it ended without a picture" if isinstance(error, av.EOFError) else explain(error)
+
+
+def _late(timeout_seconds: float) -> str:
+    return f"no data within {timeout_seconds:g} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
@@ -82,17 +83,13 @@ class StreamSink(Sink):
     def write(self, frame: LiveFrame) -> None:
         """Send a frame; raises MediaError when the other side does not take it."""
         if self._encoder is None:
-            self._encoder = LiveEncoder(
-                self._file,
-                self._format,
-                shown=self.name,
-                first=frame,
-                source=self._source,
-                encoder=self._encoder_settings,
-                options=LIVE | self._options,
-                is_rate_bound=True,
-                io_open=self._files.open if self._files is not None else None,
-            )
+            began = time.monotonic()
+            try:
+                self._encoder = self._begin(frame)
+            except MediaError as error:
+                if time.monotonic() - began < WAIT_SECONDS:
+                    raise
+                raise MediaError(f"{self.name}: no answer within {WAIT_SECONDS} s") from error
         self._encoder.write(frame)
         self._check_files()
 
@@ -107,6 +104,19 @@ class StreamSink(Sink):
         if encoder is not None:
             encoder.close()
             self._check_files()
+
+    def _begin(self, frame: LiveFrame) -> LiveEncoder:
+        return LiveEncoder(
+            self._file,
+            self._format,
+            shown=self.name,
+            first=frame,
+            source=self._source,
+            encoder=self._encoder_settings,
+            options=LIVE | self._options,
+            is_rate_bound=True,
+            io_open=self._files.open if self._files is not None else None,
+        )
 
     def _check_files(self) -> None:
         if self._files is not None and self._files.fault is not None:
