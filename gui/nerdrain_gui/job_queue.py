@@ -3,25 +3,18 @@
 
 from __future__ import annotations
 
-import glob
-import logging
-import threading
-import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, QTimer, pyqtSignal
 
-from nerdrain_gui.jobs import FileJob, JobOptions, State, free_target, queue_file, read_jobs, write_jobs
-from nerdrain_gui.network import LoadDerainer, Network, in_words, load_derainer, remembering
+from nerdrain_gui.job_worker import JobWorker
+from nerdrain_gui.jobs import FileJob, JobOptions, State, queue_file, read_jobs, write_jobs
+from nerdrain_gui.network import LoadDerainer, Network, load_derainer, remembering
 from nerdrain_gui.outlet import Outlet
 
-_log = logging.getLogger(__name__)
-TELL_SECONDS = 0.2
 JOB_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -56,7 +49,7 @@ class JobQueue(QAbstractTableModel):
         self.jobs: list[FileJob] = read_jobs(self._path)
         self.network = Network()
         self._outlet = Outlet(self)
-        self._worker: _Worker | None = None
+        self._worker: JobWorker | None = None
         self._is_on = False
         self._done = self._failures = 0
         self._reported.connect(self._take_report)
@@ -178,11 +171,8 @@ class JobQueue(QAbstractTableModel):
 
     def discard_leftovers(self) -> None:
         """Remove the unfinished file of a worker that did not end in time, before the process does."""
-        if self._worker is not None and self._worker.target is not None:
-            target = self._worker.target
-            for partial in target.parent.glob(f".{glob.escape(target.stem)}.????????.partial{target.suffix}"):
-                with suppress(OSError):
-                    partial.unlink()
+        if self._worker is not None:
+            self._worker.discard_leftovers()
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """One row for each job."""
@@ -233,7 +223,7 @@ class JobQueue(QAbstractTableModel):
             return
         job.state = State.RUNNING
         outlet = self._outlet
-        self._worker = _Worker(
+        self._worker = JobWorker(
             job,
             self.network,
             self._load,
@@ -242,13 +232,13 @@ class JobQueue(QAbstractTableModel):
         )
         self._worker.thread.start()
 
-    def _take_report(self, worker: _Worker, update: dict[str, Any]) -> None:
+    def _take_report(self, worker: JobWorker, update: dict[str, Any]) -> None:
         if worker is self._worker and not worker.is_cancelled:
             for name, value in update.items():
                 setattr(worker.job, name, value)
             self._changed()
 
-    def _take_end(self, worker: _Worker, update: dict[str, Any]) -> None:
+    def _take_end(self, worker: JobWorker, update: dict[str, Any]) -> None:
         worker.thread.join()
         if worker is not self._worker:
             return
@@ -261,115 +251,3 @@ class JobQueue(QAbstractTableModel):
         self._changed()
         self._advance()
         self.progressed.emit()
-
-
-class _Worker:
-    """One job in one thread: reports while it goes on, and at the end what came of it."""
-
-    def __init__(self, job: FileJob, network: Network, load: LoadDerainer, *, report: Any, end: Any) -> None:
-        self.job = job
-        self.target: Path | None = None
-        self.may_run = threading.Event()
-        self.may_run.set()
-        self.is_cancelled = False
-        self.thread = threading.Thread(target=self._run, name=f"job-{job.name}", daemon=True)
-        self._network = network
-        self._options = job.options
-        self._load = load
-        self._report = report
-        self._end = end
-
-    def cancel(self) -> None:
-        """Stop at the next frame."""
-        self.is_cancelled = True
-        self.may_run.set()
-
-    def _run(self) -> None:
-        try:
-            result = self._work()
-        except Exception as error:
-            _log.info("job failed", exc_info=True)
-            result = {"state": State.FAILED, "message": in_words(error)}
-        self._end(self, result)
-
-    def _work(self) -> dict[str, Any]:
-        from nerdrain_rt.media.image import FORMATS
-
-        derainer = self._load(self._network)
-        derainer.settings = replace(
-            derainer.settings, strength=self._options.strength, work_scale=self._options.work_scale
-        )
-        if self.is_cancelled:
-            return {}
-        self.target = target = free_target(self.job)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix.lower() in FORMATS:
-            return self._derain_image(derainer, target)
-        return self._derain_video(derainer, target)
-
-    def _derain_image(self, derainer: Any, target: Path) -> dict[str, Any]:
-        from nerdrain_rt.media.image import derain_image
-
-        started = time.monotonic()
-        report = derain_image(self.job.source, target, derainer.residual)
-        return {
-            "state": State.DONE,
-            "target": str(target),
-            "seconds": time.monotonic() - started,
-            "warnings": list(report.warnings),
-            "frames_done": 1,
-            "frames_total": 1,
-        }
-
-    def _derain_video(self, derainer: Any, target: Path) -> dict[str, Any]:
-        from nerdrain_rt.media.writer import OutputSettings
-        from nerdrain_rt.pipeline import derain_video
-
-        clock = _Clock()
-        output = OutputSettings(codec=self._options.codec or None)
-        told = 0.0
-        with closing(derain_video(self.job.source, target, derainer, output=output)) as steps:
-            for step in steps:
-                if step.report is not None:
-                    report = step.report
-                    return {
-                        "state": State.DONE,
-                        "target": report.output,
-                        "seconds": clock.seconds,
-                        "streams": [asdict(stream) for stream in report.streams],
-                        "warnings": list(report.warnings),
-                        "frames_done": report.frames_out,
-                        "frames_total": report.frames_out,
-                        "fps": report.frames_out / max(clock.seconds, 1e-6),
-                    }
-                with clock.stopped():
-                    self.may_run.wait()
-                if self.is_cancelled:
-                    break
-                if time.monotonic() - told >= TELL_SECONDS:
-                    told = time.monotonic()
-                    fps = step.frame_index / max(clock.seconds, 1e-6)
-                    progress = {"frames_done": step.frame_index, "frames_total": step.frame_count, "fps": fps}
-                    self._report(self, progress)
-        return {}
-
-
-class _Clock:
-    """Seconds of work, pauses not counted."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._entered = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def stopped(self) -> _Clock:
-        return self
-
-    def __enter__(self) -> None:
-        self._entered = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._started += time.monotonic() - self._entered
