@@ -274,10 +274,12 @@ class Planes:
         to_luma, *to_chroma = self.spec.rgb_to_yuv()
         yield "y", _mix(change, to_luma * levels.luma)
         if self.layout.letters == "yuv":
+            size, scale = self._component("u").shape, float(levels.chroma)
             for dim, factor, is_centered in self._chroma_axes():
-                change = _shrink(change, dim, self._component("u").shape[dim], factor, is_centered)
+                change = _shrink(change, dim, size[dim], factor, is_centered)
+                scale /= factor if is_centered else factor**2
             for letter, weights in zip("uv", to_chroma, strict=True):
-                yield letter, _mix(change, weights * levels.chroma)
+                yield letter, _mix(change, weights * scale)
 
     def _chroma_axes(self) -> list[Axis]:
         """Those of this format, rows first."""
@@ -388,16 +390,14 @@ def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -
 
 
 def _shrink(fine: Tensor, dim: int, count: int, factor: int, is_centered: bool) -> Tensor:
-    """`count` averages along `dim` at the places `_grow` starts from.
+    """`count` sums along `dim` at the places `_grow` starts from.
 
-    Centred, the mean of the `factor` samples around; else the mean of such means, the triangle that is the transpose
-    of `_grow`.
+    Centred, of the `factor` samples around; else sums of such sums, the triangle that is the transpose of `_grow`.
     """
     taps = 1 if is_centered else factor
     padded = _extended(fine, dim, taps - 1, count * factor - fine.shape[dim])
     sums = functools.reduce(torch.add, (padded.narrow(dim, tap, count * factor) for tap in range(taps)))
-    coarse = functools.reduce(torch.add, (_every(sums, dim, phase, factor) for phase in range(factor)))
-    return coarse.div_(factor * taps)
+    return functools.reduce(torch.add, (_every(sums, dim, phase, factor) for phase in range(factor)))
 
 
 def _mix(colors: Tensor, weights: npt.NDArray[np.float64]) -> Tensor:
