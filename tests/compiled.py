@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime import Autotuner
 
+from nerdrain_rt import color_kernels
 from nerdrain_rt.backends.kernels import attention, feed_forward, head, resample
 
 HALF, FLOAT, INT = "*fp16", "*fp32", "i32"
@@ -22,7 +24,18 @@ def argument_type(name: str) -> str:
     return INT if name in INTS else FLOAT if name in FLOATS or name.endswith("_bias") else HALF
 
 
-def compile_kernel(kernel: Any, capability: int, constants: dict[str, int]) -> str:
+def color_type(name: str) -> str:
+    """Of an argument of a kernel of colour."""
+    if name in ("y", "u", "v"):
+        return "*u16"
+    if name in ("rgb", "rainy", "residual"):
+        return FLOAT
+    return INT if name.endswith(("height", "width", "_row", "_step", "_color")) else "fp32"
+
+
+def compile_kernel(
+    kernel: Any, capability: int, constants: dict[str, int], type_of: Callable[[str], str] = argument_type
+) -> str:
     """Compile the first configuration that tuning would try; gives the line to print."""
     function, config = kernel, triton.Config({}, num_warps=4)
     if isinstance(kernel, Autotuner):
@@ -30,7 +43,7 @@ def compile_kernel(kernel: Any, capability: int, constants: dict[str, int]) -> s
         function, config = kernel.fn, kernel.prune_configs(constants)[0]
     constants = constants | config.kwargs
     names = function.arg_names
-    signature = {name: "constexpr" if name in constants else argument_type(name) for name in names}
+    signature = {name: "constexpr" if name in constants else type_of(name) for name in names}
     source = ASTSource(
         fn=function,
         signature=signature,
@@ -71,3 +84,8 @@ def compile_all(capability: int) -> None:
         print(compile_kernel(resample.merge_kernel, capability, sizes))
     outputs = {"HIDDEN": 256, "HP": 256, "CHANNELS_OUT": 3, "OUT": 16}
     print(compile_kernel(head.head_kernel, capability, {"C": 32, "CP": 32} | outputs))
+    p010 = {"PADDING_BITS": 6, "ROWS": 2, "COLUMNS": 2, "BLOCK": color_kernels.BLOCK}
+    left = {"ROWS_CENTERED": 1, "COLUMNS_CENTERED": 0}
+    print(compile_kernel(color_kernels.rgb_kernel, capability, p010 | left, color_type))
+    left = {"ROWS_REACH": 0, "COLUMNS_REACH": 1, "HIGHEST": 1023}
+    print(compile_kernel(color_kernels.residual_kernel, capability, p010 | left, color_type))
