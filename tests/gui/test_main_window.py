@@ -164,7 +164,7 @@ def test_a_recording_makes_its_folder(window, clip, tmp_path, monkeypatch):
     folder = tmp_path / "home" / "Videos"
     monkeypatch.setattr("nerdrain_gui.preview_page.QStandardPaths.writableLocation", lambda _: str(folder))
     window.open(clip)
-    wait_until(lambda: is_playing(window))
+    wait_until(window.preview.record_button.isEnabled)
     window.preview.record_button.click()
     wait_until(lambda: list(folder.glob("nerdrain *.mp4")))
     assert str(folder) in window.banner.text
