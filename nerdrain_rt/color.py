@@ -9,19 +9,19 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import av
 import numpy as np
 import numpy.typing as npt
 import torch
 from av.video.plane import VideoPlane
-from av.video.reformatter import ColorRange
 from torch import Tensor
 
+from nerdrain_rt.chroma import Axis, extended, grow, shrink
+from nerdrain_rt.color_spec import ColorSpec, Levels
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.pixel_layout import PixelLayout
 
@@ -30,95 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Matrix = Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020", "ycgco"]
-Siting = Literal["left", "center", "topleft"]
-Axis = tuple[int, int, bool]
-"""A dimension in which chroma is coarser than luma, by how much, and whether it sits in the middle of its pixels."""
-
-_KR_KB = {
-    "bt601": (0.299, 0.114),
-    "bt709": (0.2126, 0.0722),
-    "fcc": (0.30, 0.11),
-    "smpte240m": (0.212, 0.087),
-    "bt2020": (0.2627, 0.0593),
-}
-
-# MatrixCoefficients of ITU-T H.273. The codes that are not a matrix of R'G'B' (constant luminance,
-# ICtCp, IPT) come with BT.2020 material and are read as its non-constant luminance.
-_MATRIX_OF_CODE: dict[int, Matrix] = {
-    1: "bt709",
-    4: "fcc",
-    5: "bt601",
-    6: "bt601",
-    7: "smpte240m",
-    8: "ycgco",
-    **dict.fromkeys((9, 10, 12, 13, 14, 15), "bt2020"),
-}
-
-
 BAND_PIXELS = 200_000
 """What a processor converts at a time: as much as stays in its cache between two steps."""
-
-
-class Levels(NamedTuple):
-    """Code values of a range: `luma` codes from black to white, `chroma` codes from -0.5 to 0.5."""
-
-    black: int
-    luma: int
-    chroma_zero: int
-    chroma: int
-
-
-@dataclass(frozen=True, slots=True)
-class ColorSpec:
-    """What a picture's samples mean: matrix, range and chroma siting (ITU-R BT.601, 709, 2020; ITU-T H.273)."""
-
-    matrix: Matrix
-    is_full_range: bool
-    siting: Siting
-
-    @classmethod
-    def of(cls, picture: av.VideoFrame) -> Self:
-        """The picture's tags; where they say nothing, what its pixel format and size imply.
-
-        Untagged is BT.709 from 720 lines up, else BT.601, in limited range. RGB, yuvj and (as in
-        FFmpeg) untagged gray are full range. PyAV does not tell the siting: it is top left for
-        BT.2020, centre for yuvj (JPEG), else left (MPEG-2, H.264, H.265).
-        """
-        name = picture.format.name
-        is_jpeg = name.startswith("yuvj")
-        is_gray = name.startswith(("gray", "ya"))
-        is_untagged = picture.color_range == ColorRange.UNSPECIFIED
-        matrix = _MATRIX_OF_CODE.get(picture.colorspace, "bt709" if picture.height >= 720 else "bt601")
-        return cls(
-            matrix=matrix,
-            is_full_range=is_jpeg
-            or picture.format.is_rgb
-            or picture.color_range == ColorRange.JPEG
-            or (is_gray and is_untagged),
-            siting="center" if is_jpeg else "topleft" if matrix == "bt2020" else "left",
-        )
-
-    def levels(self, bits: int) -> Levels:
-        """The range's code values for samples of `bits` bits."""
-        if self.is_full_range:
-            return Levels(0, 2**bits - 1, 2 ** (bits - 1), 2**bits - 1)
-        return Levels(*(level << (bits - 8) for level in (16, 219, 128, 224)))
-
-    @functools.cache  # noqa: B019 - there are few
-    def rgb_to_yuv(self) -> npt.NDArray[np.float64]:
-        """3 x 3; its rows give Y in [0, 1], U and V in [-0.5, 0.5] from RGB in [0, 1]."""
-        if self.matrix == "ycgco":
-            return np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0.0, -0.5]])
-        kr, kb = _KR_KB[self.matrix]
-        red, blue = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
-        luma = np.array([kr, 1 - kr - kb, kb])
-        return np.stack([luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)])
-
-    @functools.cache  # noqa: B019
-    def yuv_to_rgb(self) -> npt.NDArray[np.float64]:
-        """3 x 3; its rows give R, G and B from Y in [0, 1], U and V in [-0.5, 0.5]."""
-        return np.linalg.inv(self.rgb_to_yuv()).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +175,7 @@ class Planes:
         for tint, (_, of_u, of_v) in zip(tints, (self.spec.yuv_to_rgb() / levels.chroma).tolist(), strict=True):
             torch.mul(u, of_u, out=tint).add_(v, alpha=of_v)
         for dim, factor, is_centered in reversed(axes):
-            tints = _grow(tints, dim, self.size[dim], factor, is_centered)
+            tints = grow(tints, dim, self.size[dim], factor, is_centered)
         return tints
 
     def _code_changes(self, change: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -276,7 +189,7 @@ class Planes:
         if self.layout.letters == "yuv":
             size, scale = self._component("u").shape, float(levels.chroma)
             for dim, factor, is_centered in self._chroma_axes():
-                change = _shrink(change, dim, size[dim], factor, is_centered)
+                change = shrink(change, dim, size[dim], factor, is_centered)
                 scale /= factor if is_centered else factor**2
             for letter, weights in zip("uv", to_chroma, strict=True):
                 yield letter, _mix(change, weights * scale)
@@ -292,12 +205,12 @@ class Planes:
         _, width = self.layout.component_size(letter, self.size)
         return self.samples[plane][:, first::step][:, :width]
 
-    def _codes(self, letter: str, extended: Sequence[Axis] = ()) -> Tensor:
-        """A component as numbers, continued for `_grow` along these axes."""
+    def _codes(self, letter: str, along: Sequence[Axis] = ()) -> Tensor:
+        """A component as numbers, continued for `grow` along these axes."""
         samples = self._component(letter)
-        for dim, _, _ in extended:
+        for dim, _, _ in along:
             # Twice at the end, because a bottom field may lack the chroma of its last row of luma.
-            samples = _extended(samples, dim, 1, 2)
+            samples = extended(samples, dim, 1, 2)
         codes = samples.to(torch.float32)
         if self.layout.padding_bits:
             codes.div_(2**self.layout.padding_bits).floor_()
@@ -372,50 +285,7 @@ def _host_views(picture: av.VideoFrame, layout: PixelLayout) -> Iterator[npt.NDA
         )
 
 
-def _grow(coarse: Tensor, dim: int, size: int, factor: int, is_centered: bool) -> Tensor:
-    """Linear interpolation along `dim`; a coarse sample sits on the first or in the middle of its `factor` samples.
-
-    `coarse` has its first sample once more and its last one twice more.
-    """
-    shape = list(coarse.shape)
-    shape[dim] = size
-    fine = coarse.new_empty(shape)
-    for phase in range(factor):
-        position = (phase + 0.5) / factor - 0.5 if is_centered else phase / factor
-        start = 1 + math.floor(position)
-        target = _every(fine, dim, phase, factor)
-        count = target.shape[dim]
-        torch.lerp(coarse.narrow(dim, start, count), coarse.narrow(dim, start + 1, count), position % 1, out=target)
-    return fine
-
-
-def _shrink(fine: Tensor, dim: int, count: int, factor: int, is_centered: bool) -> Tensor:
-    """`count` sums along `dim` at the places `_grow` starts from.
-
-    Centred, of the `factor` samples around; else sums of such sums, the triangle that is the transpose of `_grow`.
-    """
-    taps = 1 if is_centered else factor
-    padded = _extended(fine, dim, taps - 1, count * factor - fine.shape[dim])
-    sums = functools.reduce(torch.add, (padded.narrow(dim, tap, count * factor) for tap in range(taps)))
-    return functools.reduce(torch.add, (_every(sums, dim, phase, factor) for phase in range(factor)))
-
-
 def _mix(colors: Tensor, weights: npt.NDArray[np.float64]) -> Tensor:
     """The weighted sum of 3 H W over its colours."""
     red, green, blue = weights.tolist()
     return torch.mul(colors[0], red).add_(colors[1], alpha=green).add_(colors[2], alpha=blue)
-
-
-def _extended(tensor: Tensor, dim: int, before: int, after: int) -> Tensor:
-    """`tensor` with its first and last samples along `dim` repeated."""
-    if not before and after <= 0:
-        return tensor
-    first, last = tensor.narrow(dim, 0, 1), tensor.narrow(dim, -1, 1)
-    return torch.cat([first] * before + [tensor] + [last] * after, dim)
-
-
-def _every(tensor: Tensor, dim: int, first: int, step: int) -> Tensor:
-    """A view of every `step`-th sample along `dim`."""
-    index = [slice(None)] * tensor.dim()
-    index[dim] = slice(first, None, step)
-    return tensor[tuple(index)]

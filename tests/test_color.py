@@ -14,7 +14,8 @@ from av.video.format import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerdrain_rt.color import ColorSpec, Planes, Siting, add_residual, to_rgb
+from nerdrain_rt.color import Planes, add_residual, to_rgb
+from nerdrain_rt.color_spec import ColorSpec, Siting
 from nerdrain_rt.pixel_layout import PixelLayout, is_supported
 
 Codes = dict[str, npt.NDArray[np.int64]]

@@ -10,7 +10,8 @@ import torch
 from tests.triton_cpu import DEVICE, HAS_GPU  # isort: split
 
 from nerdrain_rt import color
-from nerdrain_rt.color import ColorSpec, Planes, Siting
+from nerdrain_rt.color import Planes
+from nerdrain_rt.color_spec import ColorSpec, Siting
 from tests.test_color import random_picture, random_residual
 
 FORMATS = (
