@@ -17,6 +17,7 @@ from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, use_threads
+from nerdrain_rt.memory import recycled
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 
 _log = logging.getLogger(__name__)
@@ -198,10 +199,12 @@ class Derainer:
         """The residual times the strength, on the backend's device, whatever its values."""
         size = rainy.shape[-2:]
         work = rainy.to(tiled.backend.device, torch.float32)
-        if self.settings.work_scale < 1:
-            work_size = [max(1, round(side * self.settings.work_scale)) for side in size]
-            work = F.interpolate(work, work_size, mode="bilinear", antialias=True)
-        residual = tiled(_pad(work, tiled.backend.multiple_of))[..., : work.shape[-2], : work.shape[-1]]
+        with in_one_thread(self._threads):
+            if self.settings.work_scale < 1:
+                work_size = [max(1, round(side * self.settings.work_scale)) for side in size]
+                work = F.interpolate(work, work_size, mode="bilinear", antialias=True)
+            padded = _pad(work, tiled.backend.multiple_of)
+        residual = tiled(padded)[..., : work.shape[-2], : work.shape[-1]]
         if residual.shape[-2:] != size:
             residual = F.interpolate(residual, size, mode="bilinear")
         return residual if self.settings.strength == 1 else residual * self.settings.strength
@@ -226,9 +229,13 @@ def _are_finite(residuals: list[Tensor]) -> Tensor:
 def _pad(image: Tensor, multiple: int) -> Tensor:
     """Continue the right and bottom border by reflection to a multiple; by repetition where the image is too small."""
     height, width = image.shape[-2:]
-    for dim, size in ((-1, width), (-2, height)):
-        missing = round_up(size, multiple) - size
-        if missing:
-            index = torch.arange(size + missing, device=image.device) % max(1, 2 * size - 2)
-            image = image.index_select(dim, torch.minimum(index, 2 * size - 2 - index))
-    return image
+    size = round_up(height, multiple), round_up(width, multiple)
+    if size == (height, width):
+        return image
+    padded = recycled((*image.shape[:-2], *size), image.device)
+    padded[..., :height, :width] = image
+    for dim, length in ((-1, width), (-2, height)):
+        index = torch.arange(length, padded.shape[dim], device=image.device) % max(1, 2 * length - 2)
+        index = torch.minimum(index, 2 * length - 2 - index)
+        padded.narrow(dim, length, len(index)).copy_(padded.index_select(dim, index))
+    return padded

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import torch
 
+from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import BackendError, MediaError, UsageError
 from nerdrain_rt.live import WORK_SCALES, Governor, Latencies, LiveSettings, Meter, Sinks
 from nerdrain_rt.media.live_base import LIVE_TIME_BASE, Timeline
@@ -73,6 +74,27 @@ def test_frames_that_come_in_time_all_come_out():
     assert sink.is_closed
     assert step.report.dropped == {"network": 0, "loop": 0, "kept": 0}
     assert (step.report.frames_in, step.report.frames_out) == (30, 30)
+
+
+def test_two_devices_work_on_two_frames_at_once_and_keep_their_order():
+    at_work, most, lock = 0, 0, threading.Lock()
+
+    def residual(rainy):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.03)
+        with lock:
+            at_work -= 1
+        return torch.zeros_like(rainy)
+
+    derainer = Derainer(backend=[FakeBackend(residual), FakeBackend(residual)])
+    sink = KeepingSink()
+    *_, last = run(FrameSource(40, gate=lambda _: time.sleep(0.01)), derainer, [sink])
+    assert most == 2
+    assert [frame.seconds for frame in sink.frames] == sorted(frame.seconds for frame in sink.frames)
+    assert last.report.device == "cpu, cpu"
 
 
 def test_a_paced_file_before_a_slow_network_loses_exactly_the_frames_that_were_overtaken(tmp_path):

@@ -7,21 +7,22 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, cast
 
-from nerdrain_rt.backends import precision_name
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.lanes import Shares
 from nerdrain_rt.live.figures import LiveReport, LiveStats, Meter, SinkStats, WorkScaleStep
 from nerdrain_rt.live.governor import Governor
 from nerdrain_rt.live.sinks import Sinks
 from nerdrain_rt.media.live_base import LiveFrame, LiveSource
 from nerdrain_rt.media.picture_copies import PictureCopies, beside
 from nerdrain_rt.media.sink import SinkInput
-from nerdrain_rt.stages import Latest
+from nerdrain_rt.stages import Latest, Prefetch
 
 _log = logging.getLogger(__name__)
 
@@ -81,10 +82,20 @@ class LiveSession:
         self._sinks.__exit__(kind, error, traceback)
 
     def derain(self, frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
-        """Each frame derained by the settings and backend of that moment.
+        """Each frame derained by the settings and backend of that moment, on the first device that is free.
 
-        All three steps are in the thread that iterates: a step that ran ahead would work on frames that are overtaken.
+        All three steps share a thread, one for each device: a step that ran ahead would work on overtaken frames.
         """
+        devices = range(len(self._derainer.backends))
+        if len(devices) == 1:
+            yield from self._derain(frames, 0)
+            return
+        shares = Shares(frames)
+        with ExitStack() as stages:
+            clean = [stages.enter_context(Prefetch(self._derain(shares.of(on), on), depth=1)) for on in devices]
+            yield from shares.in_order(clean)
+
+    def _derain(self, frames: Iterable[LiveFrame], on: int) -> Iterator[LiveFrame]:
         copies = PictureCopies()
         derainer = copy.copy(self._derainer)
         keeps_rainy = self._settings.keep_rainy or self._settings.side_by_side
@@ -93,7 +104,7 @@ class LiveSession:
                 derainer = copy.copy(self._derainer)
             derainer.settings = self._derainer.settings
             kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
-            for clean in derainer.derain([replace(frame, rainy=kept)]):
+            for clean in derainer.derain([replace(frame, rainy=kept)], on):
                 yield cast(LiveFrame, clean)
 
     def put(self, frame: LiveFrame) -> None:
@@ -126,7 +137,7 @@ class LiveSession:
 
     def report(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveReport:
         """What was done; after the sinks have ended."""
-        backend, sinks = self._derainer.backend, self._sinks.stats
+        sinks = self._sinks.stats
         return LiveReport(
             input=self._source.name,
             frames_in=self._source.frames_read,
@@ -137,9 +148,9 @@ class LiveSession:
             dropped=_dropped(captured, clean, sinks),
             work_scale_steps=tuple(self._steps),
             sinks=sinks,
-            device=str(backend.device),
-            backend=backend.name,
-            precision=precision_name(backend.dtype),
+            device=self._derainer.devices,
+            backend=self._derainer.backend_names,
+            precision=self._derainer.precision,
             warnings=self._warnings,
         )
 
