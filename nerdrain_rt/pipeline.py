@@ -151,9 +151,12 @@ def derain_live(
         Latest(session.derain(captured)) as clean,
     ):
         source.on_stop = captured.stop
-        for frame in clean:
-            session.put(frame)
-            yield LiveProgress(session.meter.count, frame, frame.rainy, session.stats(captured, clean))
+        try:
+            for frame in clean:
+                session.put(frame)
+                yield LiveProgress(session.meter.count, frame, frame.rainy, session.stats(captured, clean))
+        finally:
+            captured.stop()  # before clean is waited for, which may wait for a frame that does not come
     rainy = frame.rainy if frame is not None else None
     stats, report = session.stats(captured, clean), session.report(captured, clean)
     yield LiveProgress(session.meter.count, frame, rainy, stats, report)

@@ -162,6 +162,32 @@ def test_stopping_a_paused_file_ends_with_the_report(tmp_path):
     assert step.report.frames_out == 1
 
 
+@pytest.fixture
+def silent_source():
+    """Gives one frame and then nothing."""
+    before = threading.active_count()
+    is_over = threading.Event()
+    with FrameSource(gate=lambda index: index and is_over.wait(PATIENCE_SECONDS)) as source:
+        yield source
+        is_over.set()
+        until(lambda: threading.active_count() <= before)
+
+
+def test_leaving_the_loop_does_not_wait_for_a_silent_source(silent_source):
+    started = time.monotonic()
+    with closing(derain_live(silent_source, make_derainer())) as steps:
+        next(steps)
+    assert time.monotonic() - started < PATIENCE_SECONDS / 2
+
+
+def test_an_error_of_one_of_two_devices_does_not_wait_for_a_silent_source(silent_source):
+    backend = FakeBackend(lambda rainy: torch.full_like(rainy, torch.nan))
+    started = time.monotonic()
+    with pytest.raises(BackendError, match="not finite"):
+        list(derain_live(silent_source, Derainer(backend=[backend, backend])))
+    assert time.monotonic() - started < PATIENCE_SECONDS / 2
+
+
 def test_the_duration_ends_a_source_that_gives_nothing():
     before = threading.active_count()
     is_over = threading.Event()

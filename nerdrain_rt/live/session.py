@@ -81,7 +81,7 @@ class LiveSession:
             self._derainer.settings = replace(self._derainer.settings, work_scale=self._governor.limit)
         self._sinks.__exit__(kind, error, traceback)
 
-    def derain(self, frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
+    def derain(self, frames: Latest[LiveFrame]) -> Iterator[LiveFrame]:
         """Each frame derained by the settings and backend of that moment, on the first device that is free.
 
         All three steps share a thread, one for each device: a step that ran ahead would work on overtaken frames.
@@ -93,6 +93,7 @@ class LiveSession:
         shares = Shares(frames)
         with ExitStack() as stages:
             clean = [stages.enter_context(Prefetch(self._derain(shares.of(on), on), depth=1)) for on in devices]
+            stages.callback(frames.stop)  # before a device is waited for, which may wait for a frame that does not come
             yield from shares.in_order(clean)
 
     def _derain(self, frames: Iterable[LiveFrame], on: int) -> Iterator[LiveFrame]:
