@@ -16,7 +16,7 @@ from nerdrain_rt.backends.tiled import SMALLEST_TILE, TiledBackend, round_up
 from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
-from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, use_threads
+from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, thread_count, use_threads
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 
@@ -75,7 +75,7 @@ class Derainer:
         Raises WeightsError or BackendError. `announce` takes a line that says which backend was chosen and why.
         """
         self.settings = settings = settings or DerainSettings()
-        self._threads = torch.get_num_threads()
+        self._threads = thread_count()
         self._first_run = threading.Lock()
         self.warnings: list[str] = []
         if backend is None:

@@ -115,6 +115,11 @@ class Shares(Generic[Item]):
             yield result
 
 
+_computing_alone: list[int] = []
+"""The thread count of each thread that is in `in_one_thread`."""
+_counting = threading.Lock()
+
+
 @contextmanager
 def in_one_thread(count: int) -> Iterator[None]:
     """Let PyTorch compute in the calling thread alone, and in `count` threads again afterwards.
@@ -123,11 +128,21 @@ def in_one_thread(count: int) -> Iterator[None]:
     than there are cores, OpenMP lets them sleep instead of spin: a network of many small steps then takes up to 1.6
     times as long. So only the thread that runs the network has one.
     """
-    use_threads(1)
+    with _counting:
+        _computing_alone.append(count)
+        use_threads(1)
     try:
         yield
     finally:
-        use_threads(count)
+        with _counting:
+            use_threads(count)
+            _computing_alone.remove(count)
+
+
+def thread_count() -> int:
+    """How many threads PyTorch computes in, which tells a new thread 1 itself while another is in `in_one_thread`."""
+    with _counting:
+        return max([torch.get_num_threads(), *_computing_alone])
 
 
 def use_threads(count: int) -> None:

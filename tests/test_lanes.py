@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nerdrain_rt.errors import BackendError
-from nerdrain_rt.lanes import Lane, Shares, gpu_failures, is_out_of_memory
+from nerdrain_rt.lanes import Lane, Shares, gpu_failures, in_one_thread, is_out_of_memory, thread_count
 from nerdrain_rt.stages import Prefetch
 
 DEVICE = torch.device("cuda:1")
@@ -80,6 +80,30 @@ def test_an_error_of_a_taker_comes_in_the_place_of_its_item():
     with Prefetch(work(0)) as one, Prefetch(work(1)) as other, pytest.raises(ValueError, match="seven"):
         results.extend(shares.in_order([one, other]))
     assert results == list(range(7))
+
+
+def test_a_new_thread_counts_the_threads_of_all_while_another_computes_alone():
+    is_inside, is_over = threading.Event(), threading.Event()
+    counts = []
+
+    def compute_alone():
+        with in_one_thread(3):
+            is_inside.set()
+            is_over.wait(ENDS)
+
+    def count_threads():
+        assert is_inside.wait(ENDS)
+        counts.append(thread_count())
+        is_over.set()
+
+    before = torch.get_num_threads()
+    threads = [threading.Thread(target=compute_alone), threading.Thread(target=count_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    torch.set_num_threads(before)
+    assert counts == [3]
 
 
 @pytest.mark.parametrize(

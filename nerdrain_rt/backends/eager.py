@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nerdrain_rt.lanes import in_one_thread
+from nerdrain_rt.lanes import in_one_thread, thread_count
 from nerdrain_rt.model.net import NerdRain
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def why_missing(device: torch.device) -> str | None:
 
 def load(weights: Weights, device: torch.device, dtype: torch.dtype | None = None) -> EagerBackend:
     """The network of `weights` on a device, by default in the precision that suits it."""
-    with in_one_thread(torch.get_num_threads()):
+    with in_one_thread(thread_count()):
         return EagerBackend(weights.build(), device, dtype)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from nerdrain_rt.backends.eager import has_native_bfloat16
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.folders import cache_folder, write_whole
+from nerdrain_rt.lanes import thread_count
 from nerdrain_rt.model.net import NerdRain
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class _Cache:
 def _thread_count() -> int:
     """As many as PyTorch uses, which is the physical cores or what its user said, on the cores that are allowed."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(torch.get_num_threads(), allowed)
+    return min(thread_count(), allowed)
 
 
 def _last_line(error: Exception) -> str:
