@@ -77,6 +77,7 @@ class Derainer:
         self.settings = settings = settings or DerainSettings()
         self._threads = thread_count()
         self._first_run = threading.Lock()
+        self._lanes: dict[tuple[str, int, torch.device], Lane] = {}
         self.warnings: list[str] = []
         if backend is None:
             backend = load_backends(
@@ -127,8 +128,8 @@ class Derainer:
 
     def prepare(self, frames: Iterable[Frame], on: int = 0) -> Iterator[Prepared]:
         """The first step: each frame with its planes and its fields as RGB, on the device."""
+        lane = self._lane("prepare", on)
         device = self._tiled[on].backend.device
-        lane = Lane(device)
         for frame in frames:
             if not self.settings.strength:
                 yield frame, None
@@ -140,7 +141,7 @@ class Derainer:
 
     def predict(self, prepared: Iterable[Prepared], on: int = 0) -> Iterator[Predicted]:
         """The second step: the residual of each field."""
-        lane = Lane(self._tiled[on].backend.device)
+        lane = self._lane("predict", on)
         use_threads(self._threads)
         for frame, parts in prepared:
             if parts is None:
@@ -157,7 +158,7 @@ class Derainer:
         The only one in which the host waits for the device. A frame's tensors live until then, so that no lane gets
         memory in which another is still at work. Raises BackendError where the network's sums overflow.
         """
-        lane = Lane(self._tiled[on].backend.device)
+        lane = self._lane("finish", on)
         for frame, parts in predicted:
             if parts is not None:
                 planes, rainy, residuals, mark = parts
@@ -188,6 +189,13 @@ class Derainer:
 
     def _tile(self, backend: Backend) -> TiledBackend:
         return TiledBackend(backend, self.settings.tile, warn=self.warnings.append, first_run=self._first_run)
+
+    def _lane(self, step: str, on: int) -> Lane:
+        """The same one each time, because PyTorch keeps the memory that is free in a stream for this stream."""
+        key = step, on, self._tiled[on].backend.device
+        if key not in self._lanes:
+            self._lanes[key] = Lane(key[-1])
+        return self._lanes[key]
 
     def _residuals(self, fields: list[Tensor], tiled: TiledBackend) -> list[Tensor]:
         """The residual of each field; of two of the same size, at once."""

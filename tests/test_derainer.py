@@ -400,3 +400,13 @@ def test_streams_of_a_device_give_what_the_cpu_gives():
     ):
         for frame, other in zip(clean, expected, strict=True):
             assert np.abs(samples(frame).astype(int) - samples(other)).max() <= 1
+
+
+@pytest.mark.gpu
+def test_frames_derained_one_at_a_time_share_their_memory_on_a_device():
+    derainer = Derainer(backend=CudaBackend())
+    list(derainer.derain([make_frame((256, 320))]))
+    held = torch.cuda.memory_reserved()
+    for index in range(40):
+        list(derainer.derain([make_frame((256, 320), index=index)]))
+    assert torch.cuda.memory_reserved() <= held
