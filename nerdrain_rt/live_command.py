@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import sys
 import time
@@ -151,6 +152,8 @@ def live_command(
     Exit codes: 0 at the end of the source or duration, 130 when interrupted.
     """
     set_up_logging(is_verbose=verbose)
+    if rate is not None and not math.isfinite(rate):
+        raise UsageError(f"--rate {rate:g}: is not a number of frames per second; write for example 30")
     source_settings = LiveSourceSettings(
         size=parse_size(size) if size else None,
         rate=None if rate is None else Fraction(rate).limit_denominator(1001),

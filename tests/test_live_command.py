@@ -57,6 +57,7 @@ def test_a_file_is_played_to_its_end(tmp_path):
         (("test", "--size", "big"), UsageError, "'big' is not a size; write width and height"),
         (("test", "--to", "a.mkv", "--to", "a.mkv"), UsageError, "--to a.mkv: is given twice"),
         (("test", "--rate", "0"), UsageError, "rate is 0; it must be above 0"),
+        (("test", "--rate", "nan"), UsageError, "--rate nan: is not a number of frames per second"),
         (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
         (("test", "--to", "rec.avi"), UsageError, "not a name for a recording"),
         (("test", "--show", "--json"), UsageError, "--json and --stats are for runs without it"),
