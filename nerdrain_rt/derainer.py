@@ -235,7 +235,7 @@ def _are_finite(residuals: list[Tensor]) -> Tensor:
 
 
 def _pad(image: Tensor, multiple: int) -> Tensor:
-    """Continue the right and bottom border by reflection to a multiple; by repetition where the image is too small."""
+    """Continue the right and bottom border to a multiple by reflection, again and again where the image is small."""
     height, width = image.shape[-2:]
     size = round_up(height, multiple), round_up(width, multiple)
     if size == (height, width):
