@@ -22,7 +22,7 @@ from nerdrain_rt.model.net import NerdRain, NetConfig
 
 DEFAULT = "nerdrain-s"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
-BUNDLED = {DEFAULT: "6a7d3a6ea3c0bc7730603a4842924ddce8c71b264730313859bd0d8b7f05b3a5"}
+BUNDLED = {DEFAULT: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7"}
 """The weights in the package, by name, with the SHA-256 of their file."""
 CHECKPOINT_STARTS = (b"PK", b"\x80")
 """First bytes of what torch.save writes: a zip archive, or in old files a pickle."""
