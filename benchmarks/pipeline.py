@@ -10,43 +10,21 @@ import json
 import resource
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from nerdrain_rt import Derainer, OutputSettings, derain_video, load_weights
 from nerdrain_rt.backends import load_backend
+from nerdrain_rt.benchmark.known_cost import KnownCost
 from nerdrain_rt.benchmark.pipeline import RATE, STAGES, StageSeconds, exhaust, make_clip, measure_stages
 from nerdrain_rt.model.weights import DEFAULT
 
 GOAL = 0.97
 LENGTHS_SECONDS = (10, 60)
-
-
-class KnownCost:
-    """A backend that takes `seconds` for each call and finds no rain."""
-
-    name = "known cost"
-    device = torch.device("cpu")
-    dtype = torch.float32
-    multiple_of = 16
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self, rainy: Tensor) -> Tensor:
-        """A residual of zero."""
-        time.sleep(self.seconds)
-        return torch.zeros_like(rainy)
-
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Nothing worth counting."""
-        return 0
 
 
 def peak_mebibytes() -> float:
@@ -60,7 +38,7 @@ def measure_memory(folder: Path, size: tuple[int, int], output: OutputSettings) 
     peaks = {}
     for length in LENGTHS_SECONDS:
         clip = make_clip(folder / f"{length}.mp4", size, length * RATE)
-        exhaust(derain_video(clip, folder / "clean.mkv", Derainer(backend=KnownCost(0)), output=output))
+        exhaust(derain_video(clip, folder / "clean.mkv", Derainer(backend=KnownCost()), output=output))
         peaks[length] = peak_mebibytes()
     return peaks
 
@@ -104,7 +82,7 @@ def main() -> None:
         real = load_backend(load_weights(options.weights), options.backend, device=options.device)
         results = [
             measure_stages(f"{shape}, network 20 ms", clip, KnownCost(0.020), overwriting),
-            measure_stages(f"{shape}, slow encoder", clip, KnownCost(0), slow_encoder),
+            measure_stages(f"{shape}, slow encoder", clip, KnownCost(), slow_encoder),
             measure_stages(f"160x96, {real.name} {real.device}", short, real, overwriting),
         ]
 

@@ -18,9 +18,9 @@ import av
 import numpy as np
 import psutil
 import torch
-from torch import Tensor
 
 from nerdrain_rt import Derainer, DerainSettings
+from nerdrain_rt.benchmark.known_cost import KnownCost
 from nerdrain_rt.frame import VideoInfo
 from nerdrain_rt.live import LiveReport, LiveSettings
 from nerdrain_rt.media.live_base import LiveFrame, LiveSource
@@ -31,23 +31,6 @@ SIZE = (32, 48)
 RATE = 30
 SAMPLES = 400
 GOAL_MIB = 8
-
-
-class NoCost:
-    """A backend that finds the same rain everywhere at once."""
-
-    name = "no cost"
-    device = torch.device("cpu")
-    dtype = torch.float32
-    multiple_of = 16
-
-    def __call__(self, rainy: Tensor) -> Tensor:
-        """A residual of its own for each frame, as a network's would be."""
-        return torch.full_like(rainy, -0.01)
-
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Nothing worth counting."""
-        return 0
 
 
 class Frames(LiveSource):
@@ -78,7 +61,8 @@ def run(count: int, strength: float) -> tuple[LiveReport, list[tuple[int, float]
     """The report, and pairs of a frame's number and the resident memory in MiB then."""
     process, every = psutil.Process(), max(1, count // SAMPLES)
     memory: list[tuple[int, float]] = []
-    derainer = Derainer(DerainSettings(strength=strength), backend=NoCost())
+    backend = KnownCost(residual=lambda rainy: torch.full_like(rainy, -0.01))
+    derainer = Derainer(DerainSettings(strength=strength), backend=backend)
     with Frames(count) as source:
         for step in derain_live(source, derainer, [Sink()], settings=LiveSettings(keep_rainy=True)):
             if step.report is not None:
