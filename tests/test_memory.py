@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+
+import numpy as np
 import pytest
 import torch
 
@@ -41,4 +45,26 @@ def test_memory_of_another_size_is_not_kept() -> None:
     del tensor
     small = memory.recycled((4, 10), CPU)
     assert small.untyped_storage().nbytes() == 160
-    assert not memory._left
+    assert not memory._left.memory
+
+
+def test_memory_goes_back_to_the_system_when_its_thread_ends(monkeypatch) -> None:
+    made = []
+
+    def empty(*arguments):
+        array = np.ndarray.__new__(Traced, *arguments)
+        made.append(weakref.ref(array))
+        return array
+
+    class Traced(np.ndarray):
+        pass
+
+    monkeypatch.setattr(memory.np, "empty", empty)
+    tensors = []
+    thread = threading.Thread(target=lambda: tensors.append(memory.recycled((4, 100), CPU)))
+    thread.start()
+    thread.join()
+    (array,) = made
+    assert array() is not None
+    tensors.clear()
+    assert array() is None
