@@ -225,7 +225,11 @@ def test_load_backends_makes_one_for_each_device(weights):
 
 @pytest.mark.parametrize(
     ("devices", "message"),
-    [("cpu,toaster", "toaster: unknown device"), ("cpu,cuda:99", "cuda:99: "), ("cpu,", ": unknown device")],
+    [
+        ("cpu,toaster", "toaster: unknown device"),
+        ("cpu,cuda:99", "cuda:99: "),
+        ("cpu,", "^.cpu,.: a device without a name; write for example"),
+    ],
 )
 def test_load_backends_refuses_a_device_that_is_not_there(weights, devices, message):
     with pytest.raises(BackendError, match=message):

@@ -155,6 +155,8 @@ def load_backends(
 ) -> list[Backend]:
     """A backend as of `load_backend` for each of the devices, which have commas between them: "cuda:0,cuda:1"."""
     names = [name.strip() for name in devices.split(",")]
+    if not all(names):
+        raise BackendError(f"{devices!r}: a device without a name; write for example cuda or cuda:0,cuda:1")
 
     def announce_of(device: str) -> Callable[[str], None]:
         return announce if len(names) == 1 else lambda line: announce(f"{device}: {line}")
