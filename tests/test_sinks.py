@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from nerdrain_rt.errors import CameraError, MediaError, UsageError
 from nerdrain_rt.live import LiveSettings, Sinks
-from nerdrain_rt.media import virtual_camera
+from nerdrain_rt.media import stream_sink, virtual_camera
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 from nerdrain_rt.media.paced_file import PacedFile
 from nerdrain_rt.media.sinks import EncoderSettings, Recording, SinkInput, StreamSink, VirtualCamera, open_sink
@@ -231,6 +232,28 @@ def test_a_server_that_goes_away_is_one_line():
         pytest.raises(MediaError, match=r"broken pipe|connection reset"),
     ):
         feed(StreamSink(f"tcp://127.0.0.1:{port}"), FrameSource(10**6, size=(48, 64)))
+
+
+def test_a_server_that_takes_nothing_is_told_of_whatever_the_address_asks_for(monkeypatch):
+    monkeypatch.setattr(stream_sink, "QUERY", {"tcp": {"timeout": "300000"}})
+    is_over = threading.Event()
+    with serving(lambda connection, _: is_over.wait(PATIENCE_SECONDS) and None) as port:
+        with pytest.raises(MediaError, match=f"^tcp://127.0.0.1:{port}.tcp_nodelay=1: .*timed out"):
+            feed(StreamSink(f"tcp://127.0.0.1:{port}?tcp_nodelay=1"), FrameSource(10**6, size=(480, 640)))
+        is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("udp://h:1", "udp://h:1?pkt_size=1316&ttl=4"),
+        ("udp://h:1?", "udp://h:1?pkt_size=1316&ttl=4"),
+        ("udp://h:1?ttl=9", "udp://h:1?ttl=9&pkt_size=1316"),
+        ("udp://h:1?ttl=9&pkt_size=188", "udp://h:1?ttl=9&pkt_size=188"),
+    ],
+)
+def test_what_an_address_asks_for_is_left_to_it(address, wanted):
+    assert stream_sink.with_query(address, {"pkt_size": "1316", "ttl": "4"}) == wanted
 
 
 @pytest.mark.parametrize(

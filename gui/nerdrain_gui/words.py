@@ -47,7 +47,9 @@ def source_in_words(name: str) -> str:
     """A file without its folder, an address without its password, and anything else as it is."""
     if "://" not in name:
         return Path(name).name or name
-    return QUrl(name).toDisplayString() or name.partition("://")[0] + "://…"
+    from nerdrain_rt.media.live_stream import without_password
+
+    return QUrl(without_password(name)).toDisplayString() or name.partition("://")[0] + "://…"
 
 
 def graphics_in_words(load: GraphicsLoad) -> str:

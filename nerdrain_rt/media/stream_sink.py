@@ -33,9 +33,11 @@ FORMATS = {
 }
 WAIT_SECONDS = 5
 """For a server that takes nothing."""
-QUERY = {"udp": "pkt_size=1316", "srt": "pkt_size=1316", "tcp": f"timeout={WAIT_SECONDS * MICROSECONDS}"}
-"""What PyAV has no other way to tell a protocol."""
-RTSP = {"rtsp_transport": "tcp", "timeout": str(WAIT_SECONDS * MICROSECONDS)}
+TIMEOUT = {"timeout": str(WAIT_SECONDS * MICROSECONDS)}
+PACKETS = {"pkt_size": "1316"}
+QUERY = {"udp": PACKETS, "srt": PACKETS | TIMEOUT, "tcp": TIMEOUT}
+"""What a protocol is told in the address's query, because PyAV hands its options to the container only."""
+RTSP = {"rtsp_transport": "tcp"} | TIMEOUT
 OPTIONS = {"rtsp": RTSP, "flv": {"flvflags": "no_duration_filesize"}}
 LIVE = {"flush_packets": "1", "max_delay": "0", "max_interleave_delta": str(MICROSECONDS // 5)}
 """Packets go at once; video waits for sound that does not come no longer than 0.2 s."""
@@ -63,8 +65,7 @@ class StreamSink(Sink):
                 raise UsageError(f"{self.name}: cannot stream to {scheme}://; use {', '.join(FORMATS)} or a folder")
             self._format = FORMATS[scheme.lower()]
             self._options = OPTIONS.get(self._format, {})
-            query = QUERY.get(scheme.lower())
-            self._file = f"{target}?{query}" if query and "?" not in target else target
+            self._file = with_query(target, QUERY.get(scheme.lower(), {}))
         else:
             self._format, self._options = "hls", HLS
             playlist = Path(target) if target.endswith(".m3u8") else Path(target, "index.m3u8")
@@ -121,6 +122,14 @@ class StreamSink(Sink):
     def _check_files(self) -> None:
         if self._files is not None and self._files.fault is not None:
             raise MediaError(f"{self.name}: {explain(self._files.fault)}")
+
+
+def with_query(address: str, options: Mapping[str, str]) -> str:
+    """The address with these in its query, but for those that it has already."""
+    _, mark, query = address.partition("?")
+    known = {pair.partition("=")[0] for pair in query.split("&")}
+    added = "&".join(f"{key}={value}" for key, value in options.items() if key not in known)
+    return f"{address}{('&' if query else '') if mark else '?'}{added}" if added else address
 
 
 class _Files:

@@ -9,6 +9,7 @@ from nerdrain_gui.words import graphics_in_words, source_in_words
         ("/media/card/a b.mp4", "a b.mp4"),
         ("rtsp://me:secret@cam.local:554/stream1", "rtsp://me@cam.local:554/stream1"),
         ("udp://127.0.0.1:5000", "udp://127.0.0.1:5000"),
+        ("srt://h:1?passphrase=secret&latency=9", "srt://h:1?passphrase=***&latency=9"),
         ("rtsp://me:se/cret@[", "rtsp://…"),
         ("test", "test"),
         ("0", "0"),
