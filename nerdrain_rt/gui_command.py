@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,8 +18,11 @@ Source = Annotated[
 
 def gui_command(source: Source = None) -> None:
     """Open the window: live preview, files, and what this computer can do."""
+    find_window().main([source] if source else [])
+
+
+def find_window() -> Any:
+    """The application's module; raises UsageError where it is not installed."""
     if find_spec("PyQt6") is None or find_spec("nerdrain_gui") is None:
         raise UsageError('the window is not installed; pip install "nerdrain-rt[gui]"')
-    from nerdrain_gui.app import main
-
-    main([source] if source else [])
+    return import_module("nerdrain_gui.app")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.status import Status
 
 from nerdrain_rt import console
 from nerdrain_rt.command_options import (
@@ -43,15 +39,18 @@ from nerdrain_rt.command_options import (
 )
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, UsageError, WeightsError
-from nerdrain_rt.live import LiveReport, LiveSettings, LiveStats
+from nerdrain_rt.gui_command import find_window
+from nerdrain_rt.live import LiveSettings
+from nerdrain_rt.live_console import failure_as_json, follow, print_report, report_json, with_stats
 from nerdrain_rt.media.live_source import LiveSource, LiveSourceSettings, is_address, open_source
-from nerdrain_rt.media.sinks import EncoderSettings, Sink, VirtualCamera, open_sink
+from nerdrain_rt.media.live_stream import without_password
+from nerdrain_rt.media.sinks import EncoderSettings, VirtualCamera, open_sink
 from nerdrain_rt.model.weights import DEFAULT
-from nerdrain_rt.pipeline import LiveProgress, derain_live
+from nerdrain_rt.pipeline import derain_live
+from nerdrain_rt.stages import HEARD_SECONDS
 
 INTERRUPTED = 130
-STATS_SECONDS = 1
-LINE_SECONDS = 10
+TICK_SECONDS = 1.0
 SAME_SIGNAL_SECONDS = 0.5
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 SOURCE = "The source"
@@ -168,6 +167,7 @@ def live_command(
         max_latency_ms=latency and 1000 * latency,
         side_by_side=side_by_side,
         duration_seconds=parse_duration(duration, "--duration"),
+        tick_seconds=TICK_SECONDS,
     )
     if not is_address(source) and Path(source).is_file() and not (realtime or loop):
         raise UsageError(f"{source}: is a file; derain it with 'nerdrain video', or add --realtime to play it as live")
@@ -180,20 +180,28 @@ def live_command(
     sinks = [open_sink(name, encoder=encoder, segment_seconds=length, overwrite=overwrite) for name in to or ()]
     if virtual_camera:
         sinks.append(VirtualCamera())
-    show_live = _find_window() if show else None
+    window = find_window() if show else None
     derain_settings = DerainSettings(
         weights, backend, device, precision, strength=strength, tile=parse_tile(tile), work_scale=work_scale
     )
-    live = open_source(source, source_settings)
-    derainer = _load(derain_settings)
-    if show_live is not None:
-        show_live(source, source_settings, derainer, sinks, settings)
-    report, is_interrupted = _run(live, derainer, sinks, settings, has_stats=stats, is_quiet=quiet)
-    if as_json:
-        console.print_json(report_json(report))
-    if not quiet:
-        print_report(report)
-    if is_interrupted:
+    with failure_as_json(without_password(source)) if as_json else nullcontext():
+        live = open_source(source, source_settings)
+        derainer = _load(derain_settings)
+        if window is not None:
+            window.show_live(source, source_settings, derainer, sinks, settings)
+        _connect(live)
+    with (
+        live,
+        _stopped_by_signals(live) as signals,
+        closing(derain_live(live, derainer, sinks, settings=settings)) as progress,
+    ):
+        followed = progress if quiet else follow(progress, live.name)
+        for step in with_stats(followed) if stats else followed:
+            if step.report is not None and as_json:
+                console.print_json(report_json(step.report))
+            if step.report is not None and not quiet:
+                print_report(step.report)
+    if signals:
         raise typer.Exit(INTERRUPTED)
 
 
@@ -204,53 +212,21 @@ def _load(settings: DerainSettings) -> Derainer:
         raise UsageError(str(error)) from error
 
 
-def _find_window() -> Any:
-    if find_spec("PyQt6") is None or find_spec("nerdrain_gui") is None:
-        raise UsageError('the window is not installed; pip install "nerdrain-rt[gui]"')
-    from nerdrain_gui.app import show_live
-
-    return show_live
-
-
-def _run(
-    source: LiveSource,
-    derainer: Derainer,
-    sinks: list[Sink],
-    settings: LiveSettings,
-    *,
-    has_stats: bool,
-    is_quiet: bool,
-) -> tuple[LiveReport, bool]:
-    """Derain until the end or a signal; the report, and whether there was a signal."""
-    report: LiveReport | None = None
-    with (
-        _connected(source),
-        _stopped_by_signals(source) as signals,
-        closing(derain_live(source, derainer, sinks, settings=settings)) as progress,
-    ):
-        followed = progress if is_quiet else follow(progress, source.name)
-        for step in _with_stats(followed) if has_stats else followed:
-            report = step.report
-    assert report is not None
-    return report, bool(signals)
-
-
-@contextmanager
-def _connected(source: LiveSource) -> Iterator[None]:
-    """Enter the source in a thread: no signal reaches Python inside FFmpeg, which waits long for a silent server."""
-    future: Future[LiveSource] = Future()
+def _connect(source: LiveSource) -> None:
+    """Enter the source, in a thread: no signal reaches Python inside FFmpeg, which waits long for a silent server."""
+    entered: Future[LiveSource] = Future()
 
     def enter() -> None:
         try:
-            future.set_result(source.__enter__())
+            entered.set_result(source.__enter__())
         except BaseException as error:
-            future.set_exception(error)
+            entered.set_exception(error)
 
-    Thread(target=enter, name="connect", daemon=True).start()
-    future.result()
-    with ExitStack() as stack:
-        stack.push(source)
-        yield
+    thread = Thread(target=enter, name="connect", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(HEARD_SECONDS)
+    entered.result()
 
 
 @contextmanager
@@ -274,86 +250,3 @@ def _stopped_by_signals(source: LiveSource) -> Iterator[list[float]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def follow(progress: Iterable[LiveProgress], name: str) -> Iterator[LiveProgress]:
-    """Show on stderr how it goes: a line that changes on a terminal, else one now and then; and what goes wrong."""
-    told: set[str] = set()
-    work_scale: float | None = None
-    shown = time.monotonic()
-    seconds = 0.2 if console.stderr.is_terminal else LINE_SECONDS
-    status = Status(name, console=console.stderr)
-    if console.stderr.is_terminal:
-        status.start()
-    try:
-        for step in progress:
-            for text in _faults(step.stats):
-                if text not in told:
-                    told.add(text)
-                    console.warn(text)
-            if work_scale is not None and step.stats.work_scale != work_scale:
-                console.note(f"{name}: work scale is now {step.stats.work_scale:g}")
-            work_scale = step.stats.work_scale
-            if time.monotonic() - shown >= seconds and step.report is None:
-                shown = time.monotonic()
-                if console.stderr.is_terminal:
-                    status.update(f"{name}: {describe(step.stats)}")
-                else:
-                    console.note(f"{name}: {describe(step.stats)}")
-            yield step
-    finally:
-        status.stop()
-
-
-def _faults(stats: LiveStats) -> Iterator[str]:
-    yield from stats.warnings
-    yield from (sink.error for sink in stats.sinks if sink.error)
-
-
-def _with_stats(progress: Iterable[LiveProgress]) -> Iterator[LiveProgress]:
-    """Print the figures on stdout, a line of JSON each second."""
-    printed: float | None = None
-    for step in progress:
-        now = time.monotonic()
-        if step.report is None and (printed is None or now - printed >= STATS_SECONDS):
-            printed = now
-            console.print_json(_rounded(dataclasses.asdict(step.stats)))
-            sys.stdout.flush()
-        yield step
-
-
-def describe(stats: LiveStats) -> str:
-    """The figures of a moment in words."""
-    scale = "" if stats.work_scale == 1 else f", work scale {stats.work_scale:g}"
-    return (
-        f"frame {stats.frames_out}, {stats.fps:.1f} fps, latency {stats.latency_ms or 0:.0f} ms"
-        f" (p95 {stats.latency_p95_ms or 0:.0f}), {sum(stats.dropped.values())} dropped{scale}"
-    )
-
-
-def print_report(report: LiveReport) -> None:
-    """Some lines on stderr: the whole, then each sink."""
-    latency = "no latency known"
-    if report.latency_ms is not None and report.latency_p95_ms is not None:
-        latency = f"latency {report.latency_ms:.0f} ms, p95 {report.latency_p95_ms:.0f} ms"
-    dropped = ", ".join(f"{count} before {stage}" for stage, count in report.dropped.items() if count) or "none"
-    console.note(
-        f"{report.input}: {report.frames_out} of {report.frames_in} frames in {report.seconds:.1f} s"
-        f" ({report.fps:.2f} fps, {report.device}, {report.backend}, {report.precision}), {latency}; dropped: {dropped}"
-    )
-    for sink in report.sinks:
-        console.note(f"  {sink.name}: {sink.frames_written} frames" + (f"; {sink.error}" if sink.error else ""))
-
-
-def report_json(report: LiveReport) -> dict[str, Any]:
-    """The report as `--json` gives it."""
-    content: dict[str, Any] = _rounded(dataclasses.asdict(report) | {"fps": report.fps})
-    return content
-
-
-def _rounded(content: Any) -> Any:
-    if isinstance(content, float):
-        return round(content, 3)
-    if isinstance(content, dict):
-        return {key: _rounded(value) for key, value in content.items()}
-    return [_rounded(value) for value in content] if isinstance(content, list | tuple) else content

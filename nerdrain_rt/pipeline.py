@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nerdrain_rt.derainer import Derainer
-from nerdrain_rt.errors import MediaError
+from nerdrain_rt.errors import DerainError, MediaError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.lanes import Shares
 from nerdrain_rt.live import LiveReport, LiveSession, LiveSettings, LiveStats, Sinks
@@ -62,16 +62,22 @@ def derain_video(
     output: OutputSettings | None = None,
     start: float | None = None,
     end: float | None = None,
+    decode_on_gpu: bool = False,
 ) -> Generator[Progress]:
     """Derain `source` from `start` to `end` (seconds) into `target`; to cancel, leave the loop or close the generator.
+
+    With `decode_on_gpu` an NVIDIA GPU that derains decodes as well, where it can; an encoder of its own, as h264_nvenc,
+    then takes the frames from its memory.
 
     Raises UsageError before anything is written, MediaError or BackendError later; then, and when cancelled,
     nothing is left under the target's name.
     """
+    if decode_on_gpu and derainer.gpu is None:
+        raise UsageError(f"cannot decode on the GPU: the network runs on {derainer.devices}, not on one NVIDIA GPU")
     started = time.monotonic()
     known_warnings = len(derainer.warnings)
     with (
-        VideoReader(source, start=start, end=end) as reader,
+        VideoReader(source, start=start, end=end, gpu=derainer.gpu if decode_on_gpu else None) as reader,
         VideoWriter(target, like=reader, settings=output) as writer,
         Prefetch(reader, depth=1 + len(derainer.backends)) as rainy,
         _derained(rainy, derainer) as clean,
@@ -123,11 +129,11 @@ SILENT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LiveProgress:
-    """A clean frame, given to the sinks; the last one comes again with the report."""
+    """A clean frame, given to the sinks; the last one comes again with the report, also before an error is raised."""
 
     frame_index: int
     frame: LiveFrame | None
-    """None only where no frame came at all."""
+    """None where no frame came at all, and in a step that only tells how it goes (`LiveSettings.tick_seconds`)."""
     rainy: Frame | None
     """The frame before deraining, where that is kept."""
     stats: LiveStats
@@ -140,23 +146,35 @@ def derain_live(
     """Derain what comes from `source`, which has been entered, until it ends or is stopped; the newest frame wins.
 
     The settings and the backend of `derainer` may be replaced meanwhile. Raises MediaError or CameraError when the
-    source is lost for good, MediaError when no sink is left of those given, BackendError.
+    source is lost for good, MediaError when no sink is left of those given, BackendError; the report comes first.
     """
     all_sinks = sinks if isinstance(sinks, Sinks) else Sinks(sinks, is_needed=True)
-    session = LiveSession(source, derainer, all_sinks, settings or LiveSettings())
+    settings = settings or LiveSettings()
+    session = LiveSession(source, derainer, all_sinks, settings)
+    captured = Latest(source, wait_seconds=SILENT_SECONDS)
+    clean = Latest(session.derain(captured))
     frame: LiveFrame | None = None
-    with (
-        session,
-        Latest(source, wait_seconds=SILENT_SECONDS) as captured,
-        Latest(session.derain(captured)) as clean,
-    ):
-        source.on_stop = captured.stop
-        try:
-            for frame in clean:
-                session.put(frame)
-                yield LiveProgress(session.meter.count, frame, frame.rainy, session.stats(captured, clean))
-        finally:
-            captured.stop()  # before clean is waited for, which may wait for a frame that does not come
+    failure: DerainError | None = None
+    try:
+        with session, captured, clean:
+            source.on_stop = captured.stop
+            try:
+                for newest in clean.ticking(settings.tick_seconds):
+                    if newest is not None:
+                        frame = newest
+                        session.put(frame)
+                    yield _progress(newest, session, captured, clean)
+            finally:
+                captured.stop()  # before clean is waited for, which may wait for a frame that does not come
+    except DerainError as error:
+        failure = error
+    yield replace(_progress(frame, session, captured, clean), report=session.report(captured, clean, failure))
+    if failure is not None:
+        raise failure
+
+
+def _progress(
+    frame: LiveFrame | None, session: LiveSession, captured: Latest[LiveFrame], clean: Latest[LiveFrame]
+) -> LiveProgress:
     rainy = frame.rainy if frame is not None else None
-    stats, report = session.stats(captured, clean), session.report(captured, clean)
-    yield LiveProgress(session.meter.count, frame, rainy, stats, report)
+    return LiveProgress(session.meter.count, frame, rainy, session.stats(captured, clean))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
+HEARD_SECONDS = 0.5
+"""The longest wait of the main thread in one piece: Windows lets a Ctrl-C be heard only between waits."""
 
 
 class Stage(Generic[Item]):
@@ -65,14 +68,29 @@ class Stage(Generic[Item]):
 
     def __next__(self) -> Item:
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._is_finished or self._is_stopping)
-            if self._items:
-                item = self._items.popleft()
-                self._changed.notify_all()
-                return item
-            if self._error is not None and not self._is_stopping:
-                raise self._error
-            raise StopIteration
+            while not self._changed.wait_for(self._has_news, HEARD_SECONDS):
+                pass
+            return self._take()
+
+    def ticking(self, seconds: float | None) -> Iterator[Item | None]:
+        """The items, and None whenever there was none for `seconds` (None: only the items)."""
+        with suppress(StopIteration):
+            while True:
+                with self._changed:
+                    is_tick = seconds is not None and not self._changed.wait_for(self._has_news, seconds)
+                yield None if is_tick else next(self)
+
+    def _has_news(self) -> bool:
+        return bool(self._items) or self._is_finished or self._is_stopping
+
+    def _take(self) -> Item:
+        if self._items:
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+        if self._error is not None and not self._is_stopping:
+            raise self._error
+        raise StopIteration
 
     def _run(self) -> None:
         error: BaseException | None = None

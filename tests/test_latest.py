@@ -138,3 +138,26 @@ def test_an_outlet_that_hangs_is_left_behind():
     is_over.set()
     until(lambda: outlet.is_finished)
     until(lambda: not any(thread.name == "outlet-hangs" for thread in threading.enumerate()))
+
+
+def test_a_tick_comes_where_nothing_else_does():
+    is_over = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        is_over.wait(PATIENCE_SECONDS)
+        yield 2
+        raise OSError("unplugged")
+
+    received = []
+    with Latest(source()) as stage, pytest.raises(OSError, match="unplugged"):
+        for item in stage.ticking(0.01):
+            received.append(item)
+            if received.count(None) == 3:
+                is_over.set()
+    assert [item for item in received if item is not None] == [1, 2]
+
+
+def test_without_a_time_nothing_ticks():
+    with Latest(iter([1])) as stage:
+        assert list(stage.ticking(None)) == [1]

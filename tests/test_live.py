@@ -440,7 +440,8 @@ def test_the_meter_tells_of_the_last_seconds_only():
     meter = Meter()
     for tick in range(100):
         meter.add(tick / 10, 500 if tick < 50 else 20)
-    assert meter.fps == pytest.approx(10)
+    assert meter.fps(9.9) == pytest.approx(10)
+    assert meter.fps(14.9) == pytest.approx(0.2)
     assert meter.quantile(0.95) == 20
     assert meter.all.quantile(0.25) == pytest.approx(500, rel=0.02) or meter.all.quantile(0.75) is not None
     assert meter.count == 100

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from nerdrain_rt import live_command
 from nerdrain_rt.command_options import parse_duration, parse_size
 from nerdrain_rt.errors import CameraError, MediaError, UsageError
+from nerdrain_rt.media.live_stream import without_password
 from tests import clips
-from tests.live_parts import PATIENCE_SECONDS, make_derainer, serving
+from tests.live_parts import PATIENCE_SECONDS, make_derainer, serving, transport_stream
 
 SMALL = ("test", "--size", "64x48", "--rate", "25", "--strength", "0")
 
@@ -48,6 +49,32 @@ def test_a_file_is_played_to_its_end(tmp_path):
     result = live(clip, "--realtime", "--strength", "0", "--json", "-q")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["frames_in"] == 5
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory) -> bytes:
+    return transport_stream(tmp_path_factory.mktemp("stream") / "a.ts", seconds=0.8)
+
+
+def test_a_source_that_is_lost_for_good_leaves_a_report_and_a_recording(stream, tmp_path, started):
+    target = tmp_path / "rec.mkv"
+    with serving(lambda connection, _: connection.sendall(stream)) as port:
+        address = f"tcp://127.0.0.1:{port}"
+        process = started(address, "--to", target, "--reconnect", "0s", "--json", "-q")
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    report = json.loads(stdout)
+    assert process.returncode == 1
+    assert stderr == f"error: {address}: the stream ended\n"
+    assert report["error"] == f"{address}: the stream ended"
+    assert report["frames_in"] == 20
+    assert report["sinks"][0]["frames_written"] == sum(1 for _ in av.open(str(target)).decode(video=0))
+
+
+@pytest.mark.parametrize("source", ["tcp://me:secret@127.0.0.1:1", "nothere"])
+def test_a_source_that_is_not_there_is_told_of_as_json_too(source):
+    result = live(source, "--json")
+    report = json.loads(result.stdout)
+    assert report == {"input": without_password(source), "error": str(result.exception)}
 
 
 @pytest.mark.parametrize(

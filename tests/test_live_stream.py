@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 
 from nerdrain_rt.errors import MediaError
+from nerdrain_rt.live import LiveSettings
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 from nerdrain_rt.media.live_stream import without_password
 from nerdrain_rt.media.stream_sink import StreamSink
@@ -82,6 +83,43 @@ def test_a_source_that_stays_away_is_given_up_after_the_time_allowed(stream):
     with pytest.raises(MediaError, match=r"the stream ended; not found again within 0\.1 s"):
         list(source)
     source.__exit__(None, None, None)
+
+
+def test_a_lost_source_is_told_of_while_it_is_away(stream):
+    is_back = threading.Event()
+
+    def serve(connection: socket.socket, number: int) -> None:
+        if number:
+            assert is_back.wait(PATIENCE_SECONDS)
+        connection.sendall(stream)
+
+    with (
+        serving(serve) as port,
+        open_source(f"tcp://127.0.0.1:{port}", QUICK) as source,
+    ):
+        for step in derain_live(source, make_derainer(), settings=LiveSettings(tick_seconds=0.02)):
+            if step.frame is None and step.report is None and step.stats.warnings:
+                assert step.stats.warnings == (f"tcp://127.0.0.1:{port}: the stream ended; trying again",)
+                assert not step.stats.is_connected
+                break
+        else:
+            pytest.fail("nothing was told")
+        is_back.set()
+
+
+def test_a_source_that_is_lost_for_good_ends_with_a_report_and_its_error(stream):
+    settings = LiveSourceSettings(reconnect_seconds=0, open_timeout_seconds=20)
+    report = None
+    with (
+        serving(lambda connection, _: connection.sendall(stream)) as port,
+        open_source(f"tcp://127.0.0.1:{port}", settings) as source,
+        pytest.raises(MediaError) as caught,
+    ):
+        for step in derain_live(source, make_derainer()):
+            report = step.report
+    assert report.error == str(caught.value) == f"tcp://127.0.0.1:{port}: the stream ended"
+    assert report.frames_in == 20
+    assert report.frames_out + sum(report.dropped.values()) == 20
 
 
 def test_motion_jpeg_that_changes_its_size_goes_on():
@@ -241,6 +279,8 @@ def test_the_test_picture_keeps_its_time():
 def test_passwords_are_not_shown():
     assert without_password("rtsp://me:secret@cam.local:554/1?a=b") == "rtsp://me:***@cam.local:554/1?a=b"
     assert without_password("rtsp://cam.local/1") == "rtsp://cam.local/1"
+    assert without_password("srt://h:1?mode=caller&passphrase=secret&latency=9").endswith("&passphrase=***&latency=9")
+    assert without_password("rtsp://h/user=me&password=secret&channel=1").endswith("/user=me&password=***&channel=1")
     with pytest.raises(MediaError, match=r"rtsp://me:\*\*\*@127.0.0.1:1/"):
         open_source("rtsp://me:secret@127.0.0.1:1/").__enter__()
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 translate = QCoreApplication.translate
 FIGURES_SECONDS = 0.25
+TICK_SECONDS = 1.0
+"""How soon a lost source is told of while no frame comes."""
 
 OpenSource = Callable[[str], Any]
 """From a file, an address or a camera to the library's `LiveSource`; raises DerainError."""
@@ -248,7 +250,7 @@ class Run:
         self._sinks = Sinks()
         for sink in self._parts.sinks:
             self._sinks.add(sink)
-        settings = replace(self._parts.settings or LiveSettings(), keep_rainy=True)
+        settings = replace(self._parts.settings or LiveSettings(), keep_rainy=True, tick_seconds=TICK_SECONDS)
         with self._parts.open_source(self._name) as source:
             self._source = source
             self.set_looping(self._choices.is_looping)
@@ -271,6 +273,8 @@ class Run:
                     if step.frame is not None and step.rainy is not None:
                         position = step.frame.position
                         self._show(step, info.rotation)
+                    else:
+                        self._tell_of_faults(step.stats)
         return position
 
     def _show(self, step: Any, rotation: int) -> None:
@@ -289,9 +293,9 @@ class Run:
             graphics = graphics_load(str(self._derainer.backend.device)) if self._derainer else None
             figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position, graphics)
             self._tell("figures_changed", figures)
-            self._tell_of_sinks(stats)
+            self._tell_of_faults(stats)
 
-    def _tell_of_sinks(self, stats: Any) -> None:
+    def _tell_of_faults(self, stats: Any) -> None:
         for sink in stats.sinks:
             if sink.error and sink.error not in self._known_errors:
                 self._known_errors.add(sink.error)

@@ -56,7 +56,7 @@ class WorkScaleStep:
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """What was done, from the start to the end."""
+    """What was done, from the start to the end, whatever ended it."""
 
     input: str
     frames_in: int
@@ -71,6 +71,8 @@ class LiveReport:
     backend: str
     precision: str
     warnings: tuple[str, ...]
+    error: str | None = None
+    """What ended it early; None where the source ended or was stopped."""
 
     @property
     def fps(self) -> float:
@@ -118,13 +120,13 @@ class Meter:
         while now - self._recent[0][0] > RECENT_SECONDS and len(self._recent) > 2:
             self._recent.popleft()
 
-    @property
-    def fps(self) -> float:
-        """Frames per second, lately."""
+    def fps(self, now: float) -> float:
+        """Frames per second, lately; it falls while none comes."""
         if len(self._recent) < 2:
             return 0.0
         span = self._recent[-1][0] - self._recent[0][0]
-        return (len(self._recent) - 1) / span if span else 0.0
+        longest = max(span / (len(self._recent) - 1), now - self._recent[-1][0])
+        return 1 / longest if longest else 0.0
 
     def quantile(self, share: float) -> float | None:
         """Of the latencies lately."""

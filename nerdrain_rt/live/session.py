@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from nerdrain_rt.derainer import Derainer
-from nerdrain_rt.errors import UsageError
+from nerdrain_rt.errors import DerainError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.lanes import Shares
 from nerdrain_rt.live.figures import LiveReport, LiveStats, Meter, SinkStats, WorkScaleStep
@@ -39,6 +39,8 @@ class LiveSettings:
     """Give the sinks rainy and clean beside each other."""
     duration_seconds: float | None = None
     """Stop after this time."""
+    tick_seconds: float | None = None
+    """Take a step without a frame whenever none came for so long; None: never do."""
 
     def __post_init__(self) -> None:
         if self.max_latency_ms is not None and self.max_latency_ms <= 0:
@@ -121,12 +123,12 @@ class LiveSession:
 
     def stats(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveStats:
         """The figures of now."""
-        sinks = self._sinks.stats
+        sinks, now = self._sinks.stats, self._source.clock.now()
         return LiveStats(
-            seconds=self._source.clock.now() - self._started,
+            seconds=now - self._started,
             frames_in=self._source.frames_read,
             frames_out=self.meter.count,
-            fps=self.meter.fps,
+            fps=self.meter.fps(now),
             latency_ms=self.meter.quantile(0.5),
             latency_p95_ms=self.meter.quantile(0.95),
             dropped=_dropped(captured, clean, sinks),
@@ -136,8 +138,10 @@ class LiveSession:
             warnings=self._warnings,
         )
 
-    def report(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveReport:
-        """What was done; after the sinks have ended."""
+    def report(
+        self, captured: Latest[LiveFrame], clean: Latest[LiveFrame], error: DerainError | None = None
+    ) -> LiveReport:
+        """What was done until the end or that error; after the sinks have ended."""
         sinks = self._sinks.stats
         return LiveReport(
             input=self._source.name,
@@ -153,6 +157,7 @@ class LiveSession:
             backend=self._derainer.backend_names,
             precision=self._derainer.precision,
             warnings=self._warnings,
+            error=None if error is None else str(error),
         )
 
     @property
