@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -98,6 +99,14 @@ Codec = Annotated[
         rich_help_panel=ENCODING,
     ),
 ]
+DecodeOnGpu = Annotated[
+    bool,
+    typer.Option(
+        "--decode-on-gpu",
+        help="Let the NVIDIA GPU decode too; with -c h264_nvenc, hevc_nvenc or av1_nvenc frames never leave it.",
+        rich_help_panel=ENCODING,
+    ),
+]
 Start = Annotated[
     str | None,
     typer.Option(help="Begin here: seconds or [HH:]MM:SS from the beginning of the file.", rich_help_panel=ENCODING),
@@ -143,6 +152,7 @@ def video(
     work_scale: WorkScale = 1.0,
     codec: Codec = None,
     encoder_option: CodecOptions = None,
+    decode_on_gpu: DecodeOnGpu = False,
     start: Start = None,
     end: End = None,
     keep_partial: KeepPartial = False,
@@ -153,14 +163,14 @@ def video(
 ) -> None:
     """Derain videos; sound, subtitles, telemetry, chapters and tags stay as they are."""
     set_up_logging(is_verbose=verbose)
-    span = {"start": parse_time(start), "end": parse_time(end)}
+    derain = partial(derain_video, start=parse_time(start), end=parse_time(end), decode_on_gpu=decode_on_gpu)
     target = OutputSettings(codec, parse_options(encoder_option or []), overwrite, keep_partial)
     settings = DerainSettings(weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale)
     jobs = plan_jobs(inputs, output, VIDEO_SUFFIXES, is_recursive=recursive)
     derainer = load_derainer(settings, jobs, as_json=as_json, is_quiet=quiet)
 
     def run(job: Job) -> dict[str, Any]:
-        with closing(derain_video(job.source, job.target, derainer, output=target, **span)) as progress:
+        with closing(derain(job.source, job.target, derainer, output=target)) as progress:
             report = console.follow(progress, job.source.name, is_quiet=quiet)
         if not quiet and not as_json:
             console.print_report(report)

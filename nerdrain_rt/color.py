@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nerdrain_rt.chroma import Axis, extended, grow, shrink
 from nerdrain_rt.color_spec import ColorSpec, Levels
+from nerdrain_rt.gpu_picture import gpu_samples, is_on_gpu, sample_format
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.pixel_layout import PixelLayout
 
@@ -36,9 +37,9 @@ BAND_PIXELS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """A copy of a picture's samples as tensors, one per plane (rows x samples, uint8 or uint16), on any device.
+    """A picture's samples as tensors, one per plane (rows x samples, uint8 or uint16), on any device.
 
-    Line padding, byte order and planes of alpha are left behind in the picture.
+    A copy, without line padding, byte order and planes of alpha; of a picture on a GPU the samples themselves.
     """
 
     samples: tuple[Tensor, ...]
@@ -48,12 +49,14 @@ class Planes:
 
     @classmethod
     def of(cls, picture: av.VideoFrame, *, spec: ColorSpec | None = None, pin_memory: bool = False) -> Self:
-        """Copy the samples; `spec` where more is known than the picture tells.
+        """Take the samples; `spec` where more is known than the picture tells.
 
         Raises MediaError for an unsupported pixel format.
         """
-        layout = PixelLayout.of(picture.format.name)
+        layout = PixelLayout.of(sample_format(picture))
         size = picture.height, picture.width
+        if is_on_gpu(picture):
+            return cls(gpu_samples(picture), layout, spec or ColorSpec.of(picture), size)
         dtype = torch.uint8 if layout.sample_type.itemsize == 1 else torch.uint16
         samples = []
         for view in _host_views(picture, layout):
@@ -87,6 +90,11 @@ class Planes:
 
     def write_to(self, picture: av.VideoFrame) -> None:
         """Put the samples into a picture of the same format and size, in place."""
+        if is_on_gpu(picture):
+            for own, plane in zip(gpu_samples(picture), self.samples, strict=True):
+                if own.data_ptr() != plane.data_ptr():
+                    own.copy_(plane)
+            return
         picture.make_writable()
         for view, plane in zip(_host_views(picture, self.layout), self.samples, strict=True):
             view[...] = plane.cpu().numpy()

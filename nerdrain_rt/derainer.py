@@ -16,6 +16,7 @@ from nerdrain_rt.backends.tiled import SMALLEST_TILE, TiledBackend, round_up
 from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.gpu_picture import is_on_gpu
 from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, thread_count, use_threads
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.model.weights import DEFAULT, load_weights
@@ -105,6 +106,12 @@ class Derainer:
         self._tiled = [self._tile(backend), *self._tiled[1:]]
 
     @property
+    def gpu(self) -> int | None:
+        """The number of the NVIDIA GPU that does all the work; None where there is none, or several devices."""
+        devices = [backend.device for backend in self.backends]
+        return (devices[0].index or 0) if [device.type for device in devices] == ["cuda"] else None
+
+    @property
     def devices(self) -> str:
         """For reports: the devices in their order."""
         return ", ".join(str(backend.device) for backend in self.backends)
@@ -134,7 +141,8 @@ class Derainer:
             if not self.settings.strength:
                 yield frame, None
                 continue
-            with lane.after(), in_one_thread(self._threads):
+            decoded = lane.decoder_mark() if is_on_gpu(frame.picture) else None
+            with lane.after(decoded), in_one_thread(self._threads):
                 planes = Planes.of(frame.picture, pin_memory=device.type == "cuda").to(device, non_blocking=True)
                 rainy = [field.rgb() for field in _fields(frame, planes)]
             yield frame, (planes, rainy, lane.mark())
@@ -166,7 +174,7 @@ class Derainer:
                     for field, *change in zip(_fields(frame, planes), rainy, residuals, strict=True):
                         field.add_residual(*change)
                     is_finite = _are_finite(residuals).to("cpu", non_blocking=True)
-                    result = planes.to("cpu", non_blocking=True)
+                    result = planes if is_on_gpu(frame.picture) else planes.to("cpu", non_blocking=True)
                 lane.wait()
                 _refuse_unless(is_finite, self._tiled[on].backend)
                 result.write_to(frame.picture)

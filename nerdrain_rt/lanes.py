@@ -42,6 +42,11 @@ class Lane:
                 self._stream.wait_event(mark)
             yield
 
+    def decoder_mark(self) -> Mark:
+        """The end of what FFmpeg has queued on this device so far; it uses the default stream."""
+        with gpu_failures(self._device):
+            return None if self._stream is None else torch.cuda.default_stream(self._device).record_event()
+
     def mark(self) -> Mark:
         """The end of what is queued so far."""
         with gpu_failures(self._device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -111,3 +112,11 @@ def test_few_frames_of_hevc_have_decoding_times(tmp_path: Path, frames: int) -> 
     copy(source, tmp_path / "clean.mkv", "libx265")
     moments = sorted(seconds for seconds, _ in clips.packets(tmp_path / "clean.mkv", 0))
     assert moments == pytest.approx([index / 24 for index in range(frames)], abs=0.001)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="needs Linux's scheduling")
+def test_an_encoder_leaves_the_thread_its_scheduling(tmp_path: Path) -> None:
+    source = clips.video(tmp_path / "clip.mp4", frames=3)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    copy(source, tmp_path / "clean.mkv", codec="libsvtav1")
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -14,6 +16,7 @@ from av.codec.context import Flags
 from av.video.format import VideoFormat
 
 from nerdrain_rt.errors import UsageError
+from nerdrain_rt.gpu_picture import gpu_access
 from nerdrain_rt.media.containers import holds, scratch
 from nerdrain_rt.media.encoder_options import depth_of, encoder_options
 from nerdrain_rt.media.report import explain
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
     from nerdrain_rt.media.tags import PictureTags
+
+_log = logging.getLogger(__name__)
 
 FAMILY = {
     "h264": "libx264",
@@ -49,6 +54,8 @@ class VideoEncoding:
     time_base: Fraction
     options: Mapping[str, str]
     warning: str | None = None
+    gpu: int | None = None
+    """Where it takes the pictures from; None: from the host's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class Material:
     """Whether the container can hold frames at any time."""
     field_order: int
     tags: PictureTags
+    gpu: int | None = None
+    """Where the pictures are; None: in the host's memory."""
 
 
 def choose_encoding(
@@ -87,8 +96,22 @@ def choose_encoding(
         except (av.FFmpegError, ValueError) as error:
             fault = f"{attempt.codec} in {container_format} does not start: {explain(error)}" if codec else fault
         else:
-            return _with_options(attempt, material, container_format, codec_options)
+            chosen = _with_options(attempt, material, container_format, codec_options)
+            return _where_pictures_are(chosen, material, container_format)
     raise UsageError(fault)
+
+
+def _where_pictures_are(encoding: VideoEncoding, material: Material, container_format: str) -> VideoEncoding:
+    """The same, taking the pictures from the GPU's memory where it can."""
+    if material.gpu is None or not encoding.codec.endswith("_nvenc") or encoding.pixel_format != material.pixel_format:
+        return encoding
+    there = replace(encoding, gpu=material.gpu)
+    try:
+        _try_out(there, material, container_format)
+    except (av.FFmpegError, RuntimeError, ValueError) as error:
+        _log.info("%s takes its pictures from the host: %s", encoding.codec, error)
+        return encoding
+    return there
 
 
 def _with_options(
@@ -107,12 +130,28 @@ def _with_options(
 
 def _try_out(encoding: VideoEncoding, material: Material, container_format: str) -> set[str]:
     """Open the encoder and write a header in memory; the names of options that nothing used."""
-    with scratch(container_format) as container:
-        stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
+    with gpu_access(encoding.gpu) as hwaccel, scratch(container_format) as container, same_scheduling():
+        stream = container.add_stream(
+            encoding.codec, rate=material.frame_rate, time_base=encoding.time_base, hwaccel=hwaccel
+        )
         context = cast("VideoCodecContext", stream.codec_context)
         configure(context, encoding, material)
         container.start_encoding()
         return set(context.options)
+
+
+@contextmanager
+def same_scheduling() -> Iterator[None]:
+    """Keep how the calling thread is scheduled: opened by root, libsvtav1 gives it and all its children real time."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def configure(context: VideoCodecContext, encoding: VideoEncoding, material: Material) -> None:

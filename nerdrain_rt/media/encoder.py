@@ -11,7 +11,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from nerdrain_rt.media.codecs import configure, same_samples
+from nerdrain_rt.gpu_picture import gpu_access, on_host, sample_format
+from nerdrain_rt.media.codecs import configure, same_samples, same_scheduling
 from nerdrain_rt.media.containers import ISO_FORMATS
 from nerdrain_rt.media.encoder_options import light_written
 from nerdrain_rt.media.routes import take_over
@@ -49,12 +50,16 @@ class VideoEncoder:
         self._encoding = encoding
         self._last_pts: int | None = None
         self._encoded = 0
-        stream = container.add_stream(encoding.codec, rate=material.frame_rate, time_base=encoding.time_base)
-        self._stream = cast(VideoStream, stream)
-        self._describe_as(source, material, container.format.name)
-        take_over(container, self._stream, source, is_encoded_anew=True)
-        self._stream.time_base = encoding.time_base
-        self._stream.codec_context.open()
+        with gpu_access(encoding.gpu) as hwaccel:
+            stream = container.add_stream(
+                encoding.codec, rate=material.frame_rate, time_base=encoding.time_base, hwaccel=hwaccel
+            )
+            self._stream = cast(VideoStream, stream)
+            self._describe_as(source, material, container.format.name)
+            take_over(container, self._stream, source, is_encoded_anew=True)
+            self._stream.time_base = encoding.time_base
+            with same_scheduling():
+                self._stream.codec_context.open()
 
     def encode(self, frame: Frame, seconds: Fraction) -> Iterator[Packet[VideoStream]]:
         """The packets that are ready after `frame`, which is shown at `seconds` of the target."""
@@ -108,9 +113,11 @@ class VideoEncoder:
 
     def _in_encoder_format(self, picture: av.VideoFrame) -> av.VideoFrame:
         wanted = self._encoding.pixel_format
-        if picture.format.name == wanted:
+        if self._encoding.gpu is None:
+            picture = on_host(picture)
+        if sample_format(picture) == wanted:
             return picture
-        color_range = ColorRange.JPEG if same_samples(picture.format.name) == wanted else None
+        color_range = ColorRange.JPEG if same_samples(sample_format(picture)) == wanted else None
         # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
         return picture.reformat(format=wanted, src_color_range=color_range, dst_color_range=color_range, threads=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import Counter
@@ -9,17 +10,23 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import av
 from av.container.core import Flags
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.frame import Frame, VideoInfo
+from nerdrain_rt.gpu_picture import can_stay_on_gpu, gpu_access, is_on_gpu, on_host, sample_format
 from nerdrain_rt.media.report import codec_name, explain, media_errors
 from nerdrain_rt.media.source import MICROSECONDS, find_video_stream, open_source, read_packets
 from nerdrain_rt.media.tags import PictureTags
 from nerdrain_rt.pixel_layout import nearest_supported
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+_log = logging.getLogger(__name__)
 
 SEEK_LEADS_SECONDS = (0, 1, 10)
 """How far before the wanted start to seek, tried in turn until a picture before it is found."""
@@ -37,7 +44,8 @@ class VideoReader:
     `start` and `end` are seconds from the beginning of the file; frames with start <= time < end are
     delivered. Pixel formats that `color` does not read (palettes, bitmaps, floats) are converted to the
     nearest it does, a picture of another size or format than the first to the first's, timestamps that are
-    missing or do not grow are repaired; `warnings` tells all of it.
+    missing or do not grow are repaired; `warnings` tells all of it. With the number of a `gpu` its decoder is used
+    where it knows the video, and its pictures stay there where `color` can read them.
 
     Raises `MediaError` on entering where no picture can be had, `UsageError` for an impossible range.
     """
@@ -48,7 +56,9 @@ class VideoReader:
     first_pts: int
     time_base: Fraction
 
-    def __init__(self, source: str | Path, *, start: float | None = None, end: float | None = None) -> None:
+    def __init__(
+        self, source: str | Path, *, start: float | None = None, end: float | None = None, gpu: int | None = None
+    ) -> None:
         if start is not None and start < 0:
             raise UsageError(f"start is {start:g} s; it must not be negative")
         if end is not None and end <= (start or 0):
@@ -57,6 +67,7 @@ class VideoReader:
         self.start = Fraction(start).limit_denominator(MICROSECONDS) if start else None
         self.end = Fraction(end).limit_denominator(MICROSECONDS) if end is not None else None
         self.frames_read = 0
+        self._gpu = gpu
         self._first: av.VideoFrame | None = None
         self._faults: dict[str, int] = {}
         self._damages: dict[str, int] = {}
@@ -92,6 +103,11 @@ class VideoReader:
         return [f"{text} ({count} times)" if count > 1 else text for text, count in counted]
 
     @property
+    def gpu(self) -> int | None:
+        """Where the pictures are; None in the host's memory."""
+        return self._gpu if self._is_on_gpu else None
+
+    @property
     def container_start(self) -> Fraction:
         """The time in seconds at which the file begins; `start` and `end` count from here."""
         return Fraction(self._container_start, MICROSECONDS)
@@ -119,14 +135,24 @@ class VideoReader:
             self._check_end(last_pts, last_duration)
 
     def _open(self) -> None:
-        self._container = open_source(self.source)
+        self._container = self._open_container()
         self._container.flags &= ~cast(int, Flags.gen_pts.value)  # guesses wrong for B-frames in AVI; decoders do not
         try:
             self._stream = find_video_stream(self._container, self.source)
         except BaseException:
             self._container.close()
             raise
-        self._stream.codec_context.thread_type = "AUTO"
+        # with a hardware decoder, FFmpeg advises against frames in threads
+        self._stream.codec_context.thread_type = "SLICE" if self._stream.codec_context.is_hwaccel else "AUTO"
+
+    def _open_container(self) -> InputContainer:
+        if self._gpu is not None:
+            try:
+                with gpu_access(self._gpu) as hwaccel:
+                    return open_source(self.source, hwaccel)
+            except (MediaError, RuntimeError) as error:  # the file's own faults come again below
+                _log.info("%s: decoded on the processor: %s", self.source, error)
+        return open_source(self.source)
 
     def _begin(self) -> None:
         self.stream_index = self._stream.index
@@ -139,9 +165,12 @@ class VideoReader:
             raise MediaError(f"{self.source}: {self._why_nothing()}")
         self.first_pts = self._repaired_pts(first, None)
         self.tags = PictureTags.of(first)
-        self._format = nearest_supported(first.format.name)
-        if self._format != first.format.name:
-            self._note_fault(f"the network cannot read {first.format.name} pictures; converted to {self._format}")
+        self._is_on_gpu = can_stay_on_gpu(first)
+        if self._gpu is not None and not is_on_gpu(first):
+            self._note_fault("the GPU cannot decode this video; decoded on the processor")
+        self._format = nearest_supported(sample_format(first))
+        if self._format != sample_format(first):
+            self._note_fault(f"the network cannot read {sample_format(first)} pictures; converted to {self._format}")
         self.info = self._describe(first)
         self._first = first
 
@@ -205,11 +234,12 @@ class VideoReader:
     def _like_first(self, picture: av.VideoFrame) -> av.VideoFrame:
         """The picture in the size and format of the first one."""
         height, width = self.info.size
-        if picture.format.name == self._format and (picture.height, picture.width) == self.info.size:
-            return picture
-        if nearest_supported(picture.format.name) != self._format or (picture.height, picture.width) != self.info.size:
+        own_format, own_size = sample_format(picture), (picture.height, picture.width)
+        if own_format == self._format and own_size == self.info.size:
+            return picture if self._is_on_gpu else on_host(picture)
+        if nearest_supported(own_format) != self._format or own_size != self.info.size:
             self._note_fault(f"size or pixel format changes; converted to {width}x{height} {self._format}")
-        with media_errors(f"{self.source}: {picture.width}x{picture.height} {picture.format.name} picture"):
+        with media_errors(f"{self.source}: {picture.width}x{picture.height} {own_format} picture"):
             # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
             return picture.reformat(width=width, height=height, format=self._format, threads=1)
 

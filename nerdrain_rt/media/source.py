@@ -13,6 +13,7 @@ from nerdrain_rt.errors import MediaError
 from nerdrain_rt.media.report import explain
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
@@ -24,8 +25,8 @@ READ_ERRORS_IN_A_ROW = 10
 """A demuxer that fails this often without a packet between is at its end."""
 
 
-def open_source(source: str) -> InputContainer:
-    """Open a media file; `MediaError` in one line where that is not possible."""
+def open_source(source: str, hwaccel: HWAccel | None = None) -> InputContainer:
+    """Open a media file, to be decoded by `hwaccel`; `MediaError` in one line where that is not possible."""
     path = Path(source)
     if not path.exists():
         raise MediaError(f"{source}: no such file")
@@ -34,7 +35,7 @@ def open_source(source: str) -> InputContainer:
     if path.is_file() and path.stat().st_size == 0:
         raise MediaError(f"{source}: the file is empty")
     try:
-        return av.open(file_address(path), metadata_errors="surrogateescape")
+        return av.open(file_address(path), metadata_errors="surrogateescape", hwaccel=hwaccel)
     except av.InvalidDataError as error:
         raise MediaError(f"{source}: not a media file, or damaged at its beginning") from error
     except (av.FFmpegError, OSError, ValueError) as error:

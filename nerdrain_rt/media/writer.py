@@ -165,6 +165,7 @@ class VideoWriter:
             is_rate_variable=is_rate_variable(self._container.format),
             field_order=source.codec_context.field_order,
             tags=like.tags,
+            gpu=like.gpu,
         )
         try:
             encoding = choose_encoding(material, self._container.format.name, settings.codec, settings.codec_options)
