@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nerdrain_rt.derainer import Derainer
-from nerdrain_rt.errors import DerainError, MediaError
+from nerdrain_rt.errors import DerainError, MediaError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.lanes import Shares
 from nerdrain_rt.live import LiveReport, LiveSession, LiveSettings, LiveStats, Sinks
@@ -62,16 +62,22 @@ def derain_video(
     output: OutputSettings | None = None,
     start: float | None = None,
     end: float | None = None,
+    decode_on_gpu: bool = False,
 ) -> Generator[Progress]:
     """Derain `source` from `start` to `end` (seconds) into `target`; to cancel, leave the loop or close the generator.
+
+    With `decode_on_gpu` an NVIDIA GPU that derains decodes as well, where it can; an encoder of its own, as h264_nvenc,
+    then takes the frames from its memory.
 
     Raises UsageError before anything is written, MediaError or BackendError later; then, and when cancelled,
     nothing is left under the target's name.
     """
+    if decode_on_gpu and derainer.gpu is None:
+        raise UsageError(f"cannot decode on the GPU: the network runs on {derainer.devices}, not on one NVIDIA GPU")
     started = time.monotonic()
     known_warnings = len(derainer.warnings)
     with (
-        VideoReader(source, start=start, end=end) as reader,
+        VideoReader(source, start=start, end=end, gpu=derainer.gpu if decode_on_gpu else None) as reader,
         VideoWriter(target, like=reader, settings=output) as writer,
         Prefetch(reader, depth=1 + len(derainer.backends)) as rainy,
         _derained(rainy, derainer) as clean,
