@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
@@ -190,11 +190,10 @@ def live_command(
         if window is not None:
             window.show_live(source, source_settings, derainer, sinks, settings)
         _connect(live)
-    with (
-        live,
-        _stopped_by_signals(live) as signals,
-        closing(derain_live(live, derainer, sinks, settings=settings)) as progress,
-    ):
+    with ExitStack() as stack:
+        stack.push(live)
+        signals = stack.enter_context(_stopped_by_signals(live))
+        progress = stack.enter_context(closing(derain_live(live, derainer, sinks, settings=settings)))
         followed = progress if quiet else follow(progress, live.name)
         for step in with_stats(followed) if stats else followed:
             if step.report is not None and as_json:

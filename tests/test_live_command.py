@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -57,11 +58,17 @@ def stream(tmp_path_factory) -> bytes:
 
 
 def test_a_source_that_is_lost_for_good_leaves_a_report_and_a_recording(stream, tmp_path, started):
-    target = tmp_path / "rec.mkv"
-    with serving(lambda connection, _: connection.sendall(stream)) as port:
+    target, connections = tmp_path / "rec.mkv", []
+
+    def serve(connection: socket.socket, number: int) -> None:
+        connections.append(number)
+        connection.sendall(stream)
+
+    with serving(serve) as port:
         address = f"tcp://127.0.0.1:{port}"
         process = started(address, "--to", target, "--reconnect", "0s", "--json", "-q")
         stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        assert connections == [0]
     report = json.loads(stdout)
     assert process.returncode == 1
     assert stderr == f"error: {address}: the stream ended\n"
