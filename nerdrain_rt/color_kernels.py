@@ -82,7 +82,7 @@ def rgb_kernel(
     lower += across * (codes_at(v + below_right, mask, PADDING_BITS) - lower)
     redness = upper + down * (lower - upper) - chroma_zero
 
-    at, size = rgb + row * width + columns, height.to(tl.int64) * width
+    at, size = rgb + row * width + columns, tl.cast(height, tl.int64) * width
     tl.store(at, tl.clamp(luma + blueness * red_u + redness * red_v, 0.0, 1.0), mask=mask)
     tl.store(at + size, tl.clamp(luma + blueness * green_u + redness * green_v, 0.0, 1.0), mask=mask)
     tl.store(at + 2 * size, tl.clamp(luma + blueness * blue_u + redness * blue_v, 0.0, 1.0), mask=mask)

@@ -73,19 +73,21 @@ def compile_all(capability: int) -> None:
         head_channels = channels // heads
         sizes = {"C": channels, "CP": channels}
         heads_sizes = {"D": head_channels, "DP": head_channels}
-        hidden = int(channels * 2.66)
-        part = min(feed_forward.PARTS, key=lambda part: -hidden % part)
-        parts = {"HIDDEN": -(-hidden // part) * part, "PART": part}
+        part = min(feed_forward.PARTS)
+        hidden = {"HIDDEN": -(-int(channels * 2.66) // part) * part}
         print(compile_kernel(attention.gram_kernel, capability, sizes | heads_sizes))
         print(compile_kernel(attention.softmax_kernel, capability, heads_sizes | {"ROWS": 4, "TILES": 16}))
         print(compile_kernel(attention.mix_kernel, capability, sizes | heads_sizes))
         print(compile_kernel(attention.apply_kernel, capability, sizes))
-        print(compile_kernel(feed_forward.feed_forward_kernel, capability, sizes | parts))
+        print(compile_kernel(feed_forward.feed_forward_kernel, capability, sizes | hidden))
         print(compile_kernel(resample.merge_kernel, capability, sizes))
     outputs = {"HIDDEN": 256, "HP": 256, "CHANNELS_OUT": 3, "OUT": 16}
     print(compile_kernel(head.head_kernel, capability, {"C": 32, "CP": 32} | outputs))
     p010 = {"PADDING_BITS": 6, "ROWS": 2, "COLUMNS": 2, "BLOCK": color_kernels.BLOCK}
     left = {"ROWS_CENTERED": 1, "COLUMNS_CENTERED": 0}
     print(compile_kernel(color_kernels.rgb_kernel, capability, p010 | left, color_type))
+    # Triton makes constants of arguments that are 1.
+    one_row = {"height": 1, "chroma_height": 1}
+    print(compile_kernel(color_kernels.rgb_kernel, capability, p010 | left | one_row, color_type))
     left = {"ROWS_REACH": 0, "COLUMNS_REACH": 1, "HIGHEST": 1023}
     print(compile_kernel(color_kernels.residual_kernel, capability, p010 | left, color_type))

@@ -161,9 +161,12 @@ compile_all(int(sys.argv[1]))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
-def test_kernels_compile_without_a_device_and_spill_little(capability):
+SHARED_MEMORY = {89: 101_376, 90: 232_448}
+"""Bytes that a program may have, by compute capability."""
+
+
+@pytest.mark.parametrize("capability", SHARED_MEMORY)
+def test_kernels_compile_without_a_device_fit_it_and_spill_little(capability):
     """In a process of its own: the interpreter and the compiler exclude each other."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-c", COMPILE, str(capability)]
@@ -172,6 +175,7 @@ def test_kernels_compile_without_a_device_and_spill_little(capability):
     lines = done.stdout.splitlines()
     assert len(lines) >= 10
     assert [line for line in lines if int(line.split()[-2]) > 512] == []
+    assert [line for line in lines if int(line.split()[-4].strip(",")) > SHARED_MEMORY[capability]] == []
 
 
 @pytest.mark.gpu

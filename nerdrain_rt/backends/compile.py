@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -70,10 +70,11 @@ class CompileBackend:
         self._width = net.config.width
         self._net = net.to(device, self.dtype)
         self._recorded: _Recorded | None = None
-        mode = "max-autotune-no-cudagraphs" if device.type == "cuda" else None
+        # Not the mode of that name, which also compiles each kernel again and again in search of better settings.
+        options: dict[str, str | int | bool | Callable[..., Any]] | None = {"max_autotune": True}
         for module in net.modules():
             if isinstance(module, Block):
-                module.compile(dynamic=False, mode=mode, backend=compiler)
+                module.compile(dynamic=False, options=options if device.type == "cuda" else None, backend=compiler)
 
     @torch.inference_mode()
     def __call__(self, rainy: Tensor) -> Tensor:
@@ -124,17 +125,18 @@ class _Recorded:
         with torch.cuda.device(rainy.device):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
+            # The graph's own context leaves its stream current where the recording fails.
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UP_RUNS):
                     forward(self._rainy)
+                try:
+                    # Other threads copy frames meanwhile, which must not spoil the recording.
+                    with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
+                        self._residual = forward(self._rainy).float()
+                except RuntimeError as error:
+                    _log.warning("compile: runs without a CUDA graph: %s", str(error).partition("\n")[0])
+                    self._graph = None
             torch.cuda.current_stream().wait_stream(stream)
-            try:
-                # Other threads copy frames meanwhile, which must not spoil the recording.
-                with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
-                    self._residual = forward(self._rainy).float()
-            except RuntimeError as error:
-                _log.warning("compile: runs without a CUDA graph: %s", error)
-                self._graph = None
 
     def __call__(self, rainy: Tensor) -> Tensor:
         if self._graph is None:

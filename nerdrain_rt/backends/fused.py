@@ -79,9 +79,9 @@ class FusedBackend:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         graph = torch.cuda.CUDAGraph()
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            with torch.cuda.stream(stream):
-                self._net(static)
+        # The graph's own context leaves its stream current where the recording fails.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True), torch.cuda.stream(stream):
+            self._net(static)
             # Other threads go on copying pictures while this one records.
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 residual = self._net(static)

@@ -18,13 +18,13 @@ from nerdrain_rt.backends.kernels.attention import STRIP, add_to_pixels, load_ma
 from nerdrain_rt.backends.kernels.launch import check_image, padded, rows_per_program, tuned, walks
 from nerdrain_rt.model.net import FeedForward, Norm
 
-PARTS = (128, 64)
-"""Hidden channels that a program has in flight: as many as registers hold, fewer where fewer are wasted."""
+PARTS = (64, 128)
+"""Hidden channels that a program has in flight: as many as registers and shared memory hold, for tuning to find out."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForwardWeights:
-    """Norm and feed-forward as the kernel reads them, hidden channels padded with zeros to whole parts.
+    """Norm and feed-forward as the kernel reads them, hidden channels padded with zeros to whole parts of the smallest.
 
     `expand` is (2, hidden, C), `depthwise` (9, 2, hidden), `project` (C, hidden).
     """
@@ -34,14 +34,12 @@ class FeedForwardWeights:
     expand: Tensor
     depthwise: Tensor
     project: Tensor
-    part: int
 
     @classmethod
     def of(cls, norm: Norm, module: FeedForward, order: Tensor, dtype: torch.dtype) -> FeedForwardWeights:
         """Pack the modules for pictures whose channel k is the module's channel order[k]."""
         hidden = module.project.weight.shape[1]
-        part = min(PARTS, key=lambda part: -hidden % part)
-        extra = -hidden % part
+        extra = -hidden % min(PARTS)
         expand = module.expand.weight[:, order, 0, 0].unflatten(0, (2, hidden))
         taps = module.depthwise.weight.float().flatten(1).T.unflatten(1, (2, hidden))
         return cls(
@@ -50,7 +48,6 @@ class FeedForwardWeights:
             expand=pad(expand.to(dtype), (0, 0, 0, extra)).contiguous(),
             depthwise=pad(taps, (0, extra)).contiguous(),
             project=pad(module.project.weight[order, :, 0, 0].to(dtype), (0, extra)).contiguous(),
-            part=part,
         )
 
 
@@ -66,7 +63,11 @@ def gated(first, second):
     return (tl.maximum(first, 0.0) - size * tail * tl.exp2(-0.72134752 * first * first)) * second
 
 
-@tuned(*walks(16), key=["C"], rows=lambda sizes: sizes["PART"])
+@tuned(
+    *(config for part in PARTS for config in walks(16, PART=part)),
+    key=["C"],
+    rows=lambda sizes: 0 if sizes["HIDDEN"] % sizes["PART"] else sizes["PART"],
+)
 @triton.jit
 def feed_forward_kernel(
     x,
@@ -144,6 +145,6 @@ def feed_forward(x: Tensor, weights: FeedForwardWeights) -> Tensor:
     out = torch.empty_like(x)
     feed_forward_kernel[lambda sizes: (triton.cdiv(width, 2 * sizes["PAIRS"]) * triton.cdiv(height, rows), batch)](
         x, weights.gamma, weights.beta, weights.expand, weights.depthwise, weights.project, out, height, width, rows,
-        C=channels, CP=padded(channels), HIDDEN=weights.project.shape[1], PART=weights.part,
+        C=channels, CP=padded(channels), HIDDEN=weights.project.shape[1],
     )  # fmt: skip
     return out

@@ -45,6 +45,7 @@ class HeadWeights:
 
 
 @tuned(
+    triton.Config({"PIXELS": 64, "PART": 32}, num_warps=8, num_stages=2),
     triton.Config({"PIXELS": 64, "PART": 64}, num_warps=8, num_stages=2),
     triton.Config({"PIXELS": 64, "PART": 32}, num_warps=8, num_stages=3),
     triton.Config({"PIXELS": 64, "PART": 32}, num_warps=4, num_stages=2),

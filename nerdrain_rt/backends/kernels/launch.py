@@ -16,23 +16,24 @@ def tuned(*configs: triton.Config, key: list[str], rows: Callable[[dict[str, Any
     """Choose among configurations once per key; Triton keeps the choice on disk. The interpreter takes the first.
 
     `rows` gives the channels of a kernel's tiles: one warp for sixteen of them, the height of a matrix instruction,
-    keeps a thread's registers few and its work its own.
+    keeps a thread's registers few and its work its own. Configurations for which it gives 0 are left out.
     """
 
     def fitting(configs: list[triton.Config], named: dict[str, Any], **constants: Any) -> list[triton.Config]:
         assert rows is not None
-        warps = min(rows(named | constants) // 16, 8)
-        return [config for config in configs if config.num_warps == warps]
+        return [
+            config for config in configs if config.num_warps == min(rows(named | constants | config.kwargs) // 16, 8)
+        ]
 
     chosen = list(configs[:1]) if triton.knobs.runtime.interpret else list(configs)
     prune = {"early_config_prune": fitting} if rows and len(chosen) > 1 else None
     return triton.autotune(configs=chosen, key=key, prune_configs_by=prune, cache_results=True)
 
 
-def walks(*pairs: int) -> list[triton.Config]:
+def walks(*pairs: int, **others: int) -> list[triton.Config]:
     """Configurations of a kernel that walks down strips of so many pairs of columns."""
     return [
-        triton.Config({"PAIRS": count}, num_warps=warps, num_stages=stages)
+        triton.Config({"PAIRS": count, **others}, num_warps=warps, num_stages=stages)
         for count in pairs
         for warps in (1, 2, 4, 8)
         for stages in (1, 2, 3)
