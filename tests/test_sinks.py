@@ -1,5 +1,6 @@
 """Sinks on real files and sockets: recordings play whatever ends them, streams arrive, and faults are one line."""
 
+import io
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from nerdrain_rt.media import stream_sink, virtual_camera
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 from nerdrain_rt.media.paced_file import PacedFile
 from nerdrain_rt.media.sinks import EncoderSettings, Recording, SinkInput, StreamSink, VirtualCamera, open_sink
+from nerdrain_rt.media.sound_track import COPIED
 from nerdrain_rt.pipeline import derain_live
 from tests import clips
 from tests.live_parts import PATIENCE_SECONDS, FrameSource, make_derainer, serving, until
@@ -136,6 +138,25 @@ def test_sound_stays_with_the_picture(tmp_path, suffix, codec):
     begin = float(sound[0].pts * sound[0].time_base) - times(path)[0]
     assert abs(begin) < 0.15
     assert begin + seconds == pytest.approx(times(path)[-1], abs=0.3)
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [(".mov", "pcm_alaw"), (".mkv", "aac"), (".mp4", "aac"), (".ts", "aac")])
+def test_the_telephone_sound_of_cameras_is_recorded(tmp_path, suffix, kept):
+    clip, target = clips.with_sound(tmp_path / "a.mov", seconds=1, sound="pcm_alaw"), tmp_path / f"rec{suffix}"
+    with PacedFile(clip) as source:
+        assert source.sound.codec == "pcm_alaw"
+        list(derain_live(source, make_derainer(strength=0), [Recording(target)]))
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].codec_context.name == kept
+        sound = list(container.decode(audio=0))
+    assert sum(frame.samples / frame.sample_rate for frame in sound) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("container_format", COPIED)
+def test_a_container_takes_what_is_copied_into_it(container_format):
+    with av.open("nowhere" if container_format == "rtsp" else io.BytesIO(), "w", format=container_format) as container:
+        for codec in COPIED[container_format]:
+            container.add_mux_stream(codec, rate=48_000)
 
 
 def test_sound_that_the_container_can_hold_is_copied(tmp_path):

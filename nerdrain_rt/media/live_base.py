@@ -91,7 +91,7 @@ class SoundFormat:
         """The facts of a stream that is open."""
         context = stream.codec_context
         assert stream.time_base is not None
-        carrier = av.open(io.BytesIO(), "w", format="matroska")
+        carrier = av.open(io.BytesIO(), "w", format="mpegts")  # refuses no codec, as Matroska does G.711
         template = carrier.add_stream_from_template(stream, opaque=True)
         return cls(
             context.codec.canonical_name,

@@ -21,7 +21,7 @@ COPIED = {
     "mpegts": MPEG,
     "hls": MPEG,
     "rtp_mpegts": MPEG,
-    "matroska": {*MPEG, "opus", "vorbis", "flac", "pcm_s16le", "pcm_alaw", "pcm_mulaw"},
+    "matroska": {*MPEG, "opus", "vorbis", "flac", "pcm_s16le"},
     "mp4": {*MPEG, "opus", "flac"} - {"mp2"},
     "mov": {*MPEG, "pcm_s16le", "pcm_alaw", "pcm_mulaw"} - {"mp2"},
     "flv": {"aac", "mp3"},
