@@ -1,54 +1,72 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, on a machine with nothing but torch >= 2.11 and Triton:
+# Everything that only a GPU can show, the most valuable first, on a machine with nothing but torch >= 2.11 and Triton:
 #   gpu.sh [WIDTHxHEIGHT...]        by default 1280x720 1920x1080 3840x2160
-# Other packages come from wheels/ in the repository, filled before with
-#   pip download -d wheels --only-binary :all: av safetensors typer rich platformdirs psutil pillow pytest pytest-timeout hypothesis
-# and are put into a folder of their own; nothing is downloaded here. The results go to $OUT (./out), with all that was
-# printed in gpu.log; a step that fails does not keep the next from running.
+# It ends within $BUDGET seconds (570). Other packages come from wheels/ in the repository, filled before with
+#   pip download -d wheels --no-deps --only-binary :all: --python-version 3.12 --platform manylinux_2_28_x86_64 av
+# and what else `python3 -m nerdrain_rt doctor` misses there; they are put into a folder of their own, and nothing is
+# downloaded. Results go to $OUT (./out) as they come, all that is printed to gpu.log there; a step that fails or takes
+# too long does not keep the next from running, and a benchmark that is stopped gives what it has measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=${OUT:-out}
+out=${OUT:-out} budget=${BUDGET:-570}
 mkdir -p "$out"
-packages=$(mktemp -d)
-trap 'rm -rf "$packages"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 exec > >(tee "$out/gpu.log") 2>&1
 
 [ $# -gt 0 ] || set -- 1280x720 1920x1080 3840x2160
 sizes=()
 for size in "$@"; do sizes+=(--size "$size"); done
 
-wheels=()
-for wheel in wheels/*.whl; do
-  case $wheel in
-    wheels/torch-* | wheels/triton-* | wheels/nvidia_* | wheels/numpy-*) ;; # the machine's own fit its driver
-    *) if [ -e "$wheel" ]; then wheels+=("$wheel"); fi ;;
-  esac
-done
-if [ ${#wheels[@]} -gt 0 ]; then
-  python3 -m pip install --quiet --no-index --no-deps --target "$packages" "${wheels[@]}"
-fi
-export PYTHONPATH="$PWD:$packages${PYTHONPATH:+:$PYTHONPATH}"
+. benchmarks/carried.sh "$scratch/packages"
 
 failed=()
-# step FILE COMMAND...: what the command prints, without its errors, goes to a file of $OUT.
+# step FILE LIMIT COMMAND...: for at most LIMIT seconds and what is left in all; asked to end as by Ctrl-C, then killed.
+# What the command prints, without its errors, goes to the file; not through a pipe, which a child left behind holds.
 step() {
-  local file=$1 begun=$SECONDS code=0
-  shift
+  local file=$1 limit=$2 code=0 left=$((budget - SECONDS)) begun=${EPOCHREALTIME/[.,]/}
+  shift 2
   echo "== $*"
-  "$@" | tee "$out/$file" || code=$?
-  echo "== exit code $code after $((SECONDS - begun)) s"
-  if [ "$code" != 0 ]; then failed+=("$file"); fi
+  if [ "$left" -lt 5 ]; then
+    echo "== no time is left for it"
+    failed+=("$*")
+    return
+  fi
+  timeout --signal=INT --kill-after=15 "$((limit < left ? limit : left))" "$@" >"$file" || code=$?
+  if [ "$file" != /dev/stdout ]; then cat "$file"; fi
+  echo "== exit code $code after $(((${EPOCHREALTIME/[.,]/} - begun) / 1000)) ms"
+  if [ "$code" != 0 ]; then failed+=("$*"); fi
+}
+bench() { # FILE LIMIT OPTION...
+  step "$out/$1" "$2" python3 -m nerdrain_rt bench --json --device cuda --input samples/rain_street.mp4 "${@:3}"
+}
+derain() { # OPTION...
+  step /dev/stdout 90 python3 -m nerdrain_rt video samples/rain_street.mp4 -o "$scratch/clean.mp4" -y --json "$@"
+}
+launch() { # CACHE OPTION...: one frame, with the kernels and choices that are kept in a folder
+  NERDRAIN_CACHE=$scratch/$1 TRITON_CACHE_DIR=$scratch/$1 derain --device cuda --end 0.04 "${@:2}"
+}
+test_on_gpu() { # LIMIT OPTION...
+  local at_once=()
+  if python3 -c 'import xdist' 2>/dev/null; then at_once=(-n 4 --dist loadfile); fi
+  step /dev/stdout "$1" python3 -m pytest -q --tb=short -p no:cacheprovider -W default "${at_once[@]}" "${@:2}"
 }
 
-chart=()
-if python3 -c 'import matplotlib' 2>/dev/null; then chart=(--plot "$out/bench.png"); fi
-step doctor.json python3 -m nerdrain_rt doctor --json
-step tests.txt python3 -m pytest -m gpu -q -p no:cacheprovider
-step bench.json python3 -m nerdrain_rt bench --json --device cuda "${sizes[@]}" "${chart[@]}"
-if [ -e benchmarks/fused.py ]; then step fused.txt python3 benchmarks/fused.py --size 1920x1080; fi
+step /dev/stdout 60 python3 -m nerdrain_rt doctor --json
+step "$out/fused.txt" 200 python3 benchmarks/fused.py --size 1920x1080
+bench bench.json 270 --backend fused --backend eager "${sizes[@]}"
+test_on_gpu 200 -m gpu
+for _ in cold warm; do launch fused --backend fused; done
+launch eager --backend eager
+for _ in cold warm; do launch auto; done
+derain --backend fused
+derain --backend fused --decode-on-gpu
+bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
+test_on_gpu 150 -m 'not gpu and not slow' tests/test_kernels.py tests/test_color_kernels.py tests/test_fused.py
+bench compile.json 300 --backend compile --size 1920x1080 --no-published --no-pipeline
 
 if [ ${#failed[@]} -gt 0 ]; then
-  echo "failed: ${failed[*]}"
+  printf 'failed: %s\n' "${failed[@]}"
   exit 1
 fi

@@ -44,7 +44,8 @@ class Rates:
         """Operations per second of one large matrix product; float32 on CUDA in TF32, as the network's convolutions."""
         if dtype not in self.flops:
             side = MATRIX_SIDE[self.device.type]
-            matrix = torch.ones(side, side, dtype=dtype, device=self.device)
+            # Random, because a GPU multiplies ones faster than anything that it is used for.
+            matrix = torch.rand(side, side, device=self.device).to(dtype)
             with _tensor_float(self.device):
                 timing = time_runs(lambda: torch.mm(matrix, matrix), self.device, BUDGET)
             self.flops[dtype] = 2 * side**3 / (timing.median_ms / 1000)
