@@ -76,6 +76,18 @@ def test_frames_that_come_in_time_all_come_out():
     assert (step.report.frames_in, step.report.frames_out) == (30, 30)
 
 
+def test_each_sink_gets_a_picture_of_its_own_with_the_same_samples():
+    pace, sinks = OneByOne(), (KeepingSink("a"), KeepingSink("b"))
+    with FrameSource(2, gate=pace) as source:
+        for step in derain_live(source, make_derainer(strength=0), sinks):
+            for sink in sinks:
+                sink.await_frames(step.frame_index)
+            pace.done.release()
+    pictures = [step.frame.picture, *(sink.frames[-1].picture for sink in sinks)]
+    assert len({id(picture) for picture in pictures}) == 3
+    assert len({picture.planes[0].buffer_ptr for picture in pictures}) == 1
+
+
 def test_two_devices_work_on_two_frames_at_once_and_keep_their_order():
     at_work, most, lock = 0, 0, threading.Lock()
 

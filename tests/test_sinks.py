@@ -117,6 +117,28 @@ def test_another_size_begins_another_file(tmp_path):
     assert (sizes(first), sizes(second)) == ([(48, 64)] * 5, [(64, 96)] * 5)
 
 
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_picture_is_recorded_upright(tmp_path, rotation):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 96), frames=1, codec="ffv1", rotation=rotation)
+    target = tmp_path / "rec.mkv"
+    with PacedFile(clip) as source:
+        assert source.info.rotation == rotation
+        recording = Recording(target, encoder=EncoderSettings(options={"crf": "1"}))
+        list(derain_live(source, make_derainer(strength=0), [recording]))
+    (stored,), (shown,) = (list(av.open(str(path)).decode(video=0)) for path in (clip, target))
+    wanted = np.rot90(stored.to_ndarray(format="gray"), rotation // 90)
+    assert np.abs(shown.to_ndarray(format="gray").astype(int) - wanted).mean() < 3
+    assert shown.rotation == 0
+
+
+def test_turned_pictures_stand_beside_each_other(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 96), frames=2, codec="ffv1", rotation=90)
+    with PacedFile(clip) as source:
+        recording = Recording(tmp_path / "rec.mkv")
+        list(derain_live(source, make_derainer(), [recording], settings=LiveSettings(side_by_side=True)))
+    assert sizes(tmp_path / "rec.mkv")[0] == (96, 96)
+
+
 def test_odd_sizes_are_made_even(tmp_path):
     feed(Recording(tmp_path / "rec.mp4"), FrameSource(2, size=(49, 65)))
     assert sizes(tmp_path / "rec.mp4") == [(48, 64)] * 2

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, cast
 
+import av
+
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import DerainError, UsageError
 from nerdrain_rt.frame import Frame
@@ -67,7 +69,11 @@ class LiveSession:
 
     def __enter__(self) -> Self:
         self._started = self._source.clock.now()
-        self._sinks.start(SinkInput(self._source.info, self._source.sound), self._source.clock.now)
+        info = self._source.info
+        self._upright = PictureCopies(info.rotation) if info.rotation else None
+        if info.rotation % 180 == 90:
+            info = replace(info, size=info.size[::-1])
+        self._sinks.start(SinkInput(replace(info, rotation=0), self._source.sound), self._source.clock.now)
         self._source.on_sound = self._sinks.put_sound
         if self._settings.duration_seconds is not None:
             self._timer.daemon = True
@@ -115,10 +121,7 @@ class LiveSession:
         now = self._source.clock.now()
         latency = 1000 * (now - frame.captured)
         self.meter.add(now, latency)
-        if self._settings.side_by_side and frame.rainy is not None:
-            self._sinks.put(replace(frame, picture=beside(frame.rainy, frame.picture)))
-        else:
-            self._sinks.put(frame)
+        self._sinks.put(replace(frame, picture=self._shown(frame)))
         self._govern(latency, now - self._started)
 
     def stats(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveStats:
@@ -159,6 +162,15 @@ class LiveSession:
             warnings=self._warnings,
             error=None if error is None else str(error),
         )
+
+    def _shown(self, frame: LiveFrame) -> av.VideoFrame:
+        """What the sinks get: the picture upright, on demand with the rainy one beside it."""
+        pictures = [frame.picture]
+        if self._settings.side_by_side and frame.rainy is not None:
+            pictures.insert(0, frame.rainy.picture)
+        if self._upright is not None:
+            pictures = [self._upright.of(picture) for picture in pictures]
+        return beside(*pictures) if len(pictures) == 2 else pictures[0]
 
     @property
     def _warnings(self) -> tuple[str, ...]:

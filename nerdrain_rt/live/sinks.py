@@ -7,12 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from nerdrain_rt.errors import DerainError, MediaError
 from nerdrain_rt.live.figures import Meter, SinkStats
 from nerdrain_rt.media.live_base import LiveFrame, SoundPacket
+from nerdrain_rt.media.picture_copies import PictureCopies
 from nerdrain_rt.media.report import explain
 from nerdrain_rt.media.sink import Sink, SinkInput
 from nerdrain_rt.stages import Outlet
@@ -88,6 +90,7 @@ class Sinks:
         self._is_needed = is_needed
         self._lines: list[_Line] = []
         self._gone: list[SinkStats] = []
+        self._copies = PictureCopies()
         self._lock = threading.Lock()
         self._source: SinkInput | None = None
         self._now: Callable[[], float] = time.monotonic
@@ -141,9 +144,13 @@ class Sinks:
             self._gone.append(line.stats)
 
     def put(self, frame: LiveFrame) -> None:
-        """Offer a frame to all; raises MediaError where sinks are needed and none is left."""
+        """Offer a frame to all; raises MediaError where sinks are needed and none is left.
+
+        Each gets a picture of its own with the same samples, because PyAV keeps what converts a picture with it, and
+        crashes where two threads convert it at once.
+        """
         for line in self._lines:
-            line.outlet.put(frame)
+            line.outlet.put(replace(frame, picture=self._copies.of(frame.picture)))
         self._require_one(self._lines)
 
     def put_sound(self, sound: SoundPacket) -> None:

@@ -12,20 +12,24 @@ from av.filter import Graph
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from nerdrain_rt.frame import Frame
+
+TURNS = {90: (("transpose", "cclock"),), 180: (("hflip",), ("vflip",)), 270: (("transpose", "clock"),)}
+"""FFmpeg's filters for a rotation in counter-clockwise degrees."""
 
 
 class PictureCopies:
     """Makes pictures that share the samples of another and have times and tags of their own; for one thread.
 
     `make_writable` gives either its own samples. A filter graph is the one way PyAV has to refer to a frame again.
+    With a `rotation` in counter-clockwise degrees the copy is turned by it, and its samples are its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rotation: int = 0) -> None:
+        self._turn = TURNS.get(rotation % 360, ())
         self._kind: tuple[object, ...] = ()
 
     def of(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Another picture with the same samples."""
+        """Another picture with the same samples, or turned."""
         kind = picture.width, picture.height, picture.format.name, picture.colorspace, picture.color_range
         if kind != self._kind:
             self._graph = Graph()
@@ -33,15 +37,16 @@ class PictureCopies:
             begin = self._graph.add_buffer(
                 width=picture.width, height=picture.height, format=picture.format, time_base=time_base
             )
-            self._graph.link_nodes(begin, self._graph.add("buffersink")).configure()
+            turn = [self._graph.add(*step) for step in self._turn]
+            self._graph.link_nodes(begin, *turn, self._graph.add("buffersink")).configure()
             self._kind = kind
         self._graph.vpush(picture)
         return self._graph.vpull()
 
 
-def beside(rainy: Frame, clean: av.VideoFrame) -> av.VideoFrame:
+def beside(rainy: av.VideoFrame, clean: av.VideoFrame) -> av.VideoFrame:
     """Both in one picture of twice the width, as yuv420p."""
-    left, right = (_limited(picture) for picture in (rainy.picture, clean))
+    left, right = (_limited(picture) for picture in (rainy, clean))
     both = av.VideoFrame(2 * left.width, left.height, "yuv420p")
     for index in range(3):
         target = _rows(both, index)
