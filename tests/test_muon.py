@@ -58,6 +58,26 @@ def test_kernels_without_gradient_stay():
     assert torch.equal(kernel, torch.ones(8, 4, 1, 1))
 
 
+def test_kernels_are_stepped_alike_together_and_alone_whatever_their_memory_order():
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((4, 2, 3, 3), (4, 18, 1, 1), (4, 2, 3, 3))  # all are matrices of 4 by 18
+    gradients = [torch.randn(shape, generator=generator) for shape in shapes]
+
+    def stepped(memory_format: torch.memory_format, *, together: bool) -> list[torch.Tensor]:
+        kernels = [nn.Parameter(torch.ones(shape).to(memory_format=memory_format)) for shape in shapes]
+        optimizers = [Muon(kernels, 1e-2)] if together else [Muon([kernel], 1e-2) for kernel in kernels]
+        for _ in range(2):
+            for kernel, gradient in zip(kernels, gradients, strict=True):
+                kernel.grad = gradient.to(memory_format=memory_format)
+            for optimizer in optimizers:
+                optimizer.step()
+        return [kernel.detach() for kernel in kernels]
+
+    alone = stepped(torch.contiguous_format, together=False)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        torch.testing.assert_close(stepped(memory_format, together=True), alone, rtol=0, atol=1e-3)
+
+
 def test_muon_learns_a_convolution():
     torch.manual_seed(0)
     wanted, layer = nn.Conv2d(8, 8, 1, bias=False), nn.Conv2d(8, 8, 1, bias=False)

@@ -55,11 +55,12 @@ class Batches:
     def rendered(self, step: int, generator: torch.Generator) -> Iterator[Batch]:
         """The batches from a step on, without end; all that is random comes from the generator.
 
-        On CUDA they are rendered beside the training, in a stream of their own.
+        On CUDA they are rendered beside the training, in a stream of their own, whose many small steps go first.
         """
         training = stream = None
         if self._device.type == "cuda":
-            training, stream = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            training = torch.cuda.current_stream(self._device)
+            stream = torch.cuda.Stream(self._device, priority=-1)  # type: ignore[no-untyped-call]
             stream.wait_stream(training)
         for number in count(step):
             with torch.cuda.stream(stream):

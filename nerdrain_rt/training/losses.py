@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -78,8 +79,15 @@ def _laplacian(image: Tensor) -> Tensor:
     return image - _blur(sparse, _LAPLACIAN, "replicate")
 
 
-def _blur(image: Tensor, taps: Sequence[float], border: str) -> Tensor:
+def _blur(image: Tensor, taps: tuple[float, ...], border: str) -> Tensor:
     channels = image.shape[1]
-    line = torch.tensor(taps, dtype=image.dtype, device=image.device)
-    kernel = torch.outer(line, line).expand(channels, 1, -1, -1)
+    kernel = _kernel(taps, image.dtype, image.device).expand(channels, 1, -1, -1)
     return functional.conv2d(functional.pad(image, (2, 2, 2, 2), mode=border), kernel, groups=channels)
+
+
+@cache
+def _kernel(taps: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Made once, because a GPU is waited for while it takes numbers from the host."""
+    with torch.inference_mode(False):
+        line = torch.tensor(taps, dtype=dtype, device=device)
+        return torch.outer(line, line)

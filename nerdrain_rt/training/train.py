@@ -72,6 +72,8 @@ class Trainer:
         if settings.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self._parameters: list[Tensor] = list(self.net.parameters())
+        self._averages: list[Tensor] = list(self.average.parameters())
         if settings.compile and device.type == "cuda":
             compile_blocks(self.net)
         self._scales = self.workers.join(_Scales(self.net))
@@ -119,9 +121,10 @@ class Trainer:
         with torch.autocast(self.device.type, dtype=precision, enabled=precision != torch.float32):
             outputs = self._scales(rainy)
         loss = derain_loss(outputs, target).total
-        self.net.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.gradient_limit)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.gradient_limit)
         errors = (mean_square(rainy, target), mean_square(outputs.fine.detach().clamp(0, 1), target))
         figures = self.workers.mean(torch.stack((loss.detach(), norm, *errors)))
         rate = self.settings.learning_rate_at(self.step)
@@ -152,7 +155,7 @@ class Trainer:
     @torch.no_grad()
     def _follow(self) -> None:
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
+        torch._foreach_lerp_(self._averages, self._parameters, 1 - decay)
 
     def _validate(self, tables: RunLog) -> None:
         is_due = self.step % self.settings.validate_every == 0 or self.step == self.settings.steps
@@ -258,7 +261,9 @@ def new_optimizers(net: NerdRain, settings: TrainSettings) -> list[torch.optim.O
     taken = {id(kernel) for kernel in kernels}
     rest = [parameter for parameter in net.parameters() if id(parameter) not in taken]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(rest, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=decay)
+        torch.optim.AdamW(
+            rest, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=decay, fused=rest[0].is_cuda or None
+        )
     ]
     if kernels:
         optimizers.append(Muon(kernels, settings.learning_rate, weight_decay=decay))
