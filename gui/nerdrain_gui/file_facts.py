@@ -13,7 +13,7 @@ from PyQt6.QtCore import QCoreApplication, QObject, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QImage, QImageReader
 
 from nerdrain_gui.outlet import Outlet
-from nerdrain_gui.picture import as_image
+from nerdrain_gui.picture import as_image, upright
 
 _log = logging.getLogger(__name__)
 translate = QCoreApplication.translate
@@ -104,7 +104,7 @@ def read_facts(path: Path) -> FileFacts:
             stream = container.streams.video[0]
             frame = next(container.decode(stream))
             seconds = container.duration / 1_000_000 if container.duration else 0.0
-            samples = frame.to_ndarray(format="bgra", threads=1)
+            samples = upright(frame, (frame.height, frame.width), frame.rotation)
     except (av.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
         _log.info("%s: no picture: %s", path, error)
         return FileFacts(QImage(), bytes=size)

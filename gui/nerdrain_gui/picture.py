@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,8 @@ AMPLIFICATION = 4.0
 HD_LINES = 720
 UNSPECIFIED, BT709 = 2, 1
 """FFmpeg's numbers for an untagged matrix and for that of HD video."""
+_converting = threading.Lock()
+"""PyAV crashes where the screen and a snapshot convert one frame at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,7 @@ def make_picture(rainy: av.VideoFrame, clean: av.VideoFrame, wanted: Wanted, rot
     stored = (width, height) if is_turned else (height, width)
 
     def samples(frame: av.VideoFrame) -> np.ndarray:
-        pixels = to_bgra(frame, stored)
-        return np.ascontiguousarray(np.rot90(pixels, rotation // 90)) if rotation % 360 else pixels
+        return upright(frame, stored, rotation)
 
     if wanted.view == "clean":
         buffers: tuple[np.ndarray, ...] = (samples(clean),)
@@ -63,14 +65,16 @@ def make_picture(rainy: av.VideoFrame, clean: av.VideoFrame, wanted: Wanted, rot
     return Picture(wanted.view, source, tuple(as_image(buffer) for buffer in buffers), buffers)
 
 
-def to_bgra(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    """The frame at (height, width) as uint8 H W 4 in Qt's order."""
+def upright(frame: av.VideoFrame, size: tuple[int, int], rotation: int) -> np.ndarray:
+    """The frame at (height, width) and turned after that, as uint8 H W 4 in Qt's order."""
     is_untagged_hd = frame.colorspace == UNSPECIFIED and frame.height >= HD_LINES
     # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
-    scaled = frame.reformat(
-        size[1], size[0], "bgra", src_colorspace=BT709 if is_untagged_hd else None, interpolation="AREA", threads=1
-    )
-    return scaled.to_ndarray()
+    with _converting:
+        scaled = frame.reformat(
+            size[1], size[0], "bgra", src_colorspace=BT709 if is_untagged_hd else None, interpolation="AREA", threads=1
+        )
+    pixels = scaled.to_ndarray()
+    return np.ascontiguousarray(np.rot90(pixels, rotation // 90)) if rotation % 360 else pixels
 
 
 def removed(rainy: np.ndarray, clean: np.ndarray) -> np.ndarray:

@@ -1,11 +1,15 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import av
 import numpy as np
 import pytest
 from nerdrain_gui.canvas import Canvas
-from nerdrain_gui.picture import Wanted, make_picture
+from nerdrain_gui.picture import Wanted, make_picture, upright
 from PyQt6.QtCore import QPoint, QPointF, Qt
 from PyQt6.QtGui import QColor
 from PyQt6.QtTest import QTest
+
+from tests import clips
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 
@@ -124,3 +128,12 @@ def test_every_pixel_format_can_be_shown(pixel_format):
         Wanted("wipe", (45, 80)),
     )
     assert picture.images[1].pixelColor(40, 20).green() == pytest.approx(90, abs=4)
+
+
+def test_a_frame_is_converted_in_several_threads_at_once():
+    frame = clips.picture(1, (360, 640), "yuv444p")
+    sizes = [(360, 640), (90, 160), (180, 320)] * 40
+    alone = {size: upright(frame, size, 0) for size in sizes}
+    with ThreadPoolExecutor(4) as pool:
+        for size, samples in zip(sizes, pool.map(lambda size: upright(frame, size, 0), sizes), strict=True):
+            assert (samples == alone[size]).all()

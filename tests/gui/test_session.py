@@ -218,6 +218,15 @@ def test_snapshot_is_the_clean_picture_at_full_size(session, clip, tmp_path):
         assert (container.streams.video[0].height, container.streams.video[0].width) == (48, 64)
 
 
+def test_snapshot_of_a_turned_clip_is_upright(session, tmp_path):
+    session.open(str(clips.video(tmp_path / "turned.mp4", size=(48, 64), frames=25, rotation=90)))
+    wait_until(lambda: session.heard.pictures > 1)
+    session.save_picture(tmp_path / "shot.png")
+    wait_until(lambda: session.heard.told)
+    with av.open(str(tmp_path / "shot.png")) as container:
+        assert (container.streams.video[0].height, container.streams.video[0].width) == (64, 48)
+
+
 def test_snapshot_into_nowhere_is_told_of(session, clip):
     session.open(clip)
     wait_until(lambda: session.heard.pictures > 1)
