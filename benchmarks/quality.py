@@ -38,7 +38,7 @@ from nerdrain_rt.color import to_rgb
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import DerainError, MediaError, UsageError
 from nerdrain_rt.evaluation.command import summary
-from nerdrain_rt.evaluation.evaluate import Comparison, Evaluation, compare_pictures
+from nerdrain_rt.evaluation.evaluate import Comparison, Evaluation, compare_frames, compare_pictures
 from nerdrain_rt.evaluation.flicker import Flicker
 from nerdrain_rt.evaluation.harm import Harm
 from nerdrain_rt.evaluation.metrics import Image
@@ -158,10 +158,12 @@ class Data:
                 rainy = to_image(to_rgb(step.frame.picture, device=torch.device("cpu")))
                 yield Pair(f"{dry.name}, moving rain", self._middle(rainy), dry.rgb)
 
-    def real(self) -> Iterator[Picture]:
-        """Frames of the clip of real rain."""
-        for picture in islice(read_pictures(self._clip(REAL_CLIP)), 0, None, REAL_EVERY):
-            yield Picture(f"{REAL_CLIP}, frame {picture.name}", self._middle(picture.rgb))
+    def real(self) -> Iterator[list[Picture]]:
+        """Frames of the clip of real rain, three at a time that follow each other."""
+        pictures = read_pictures(self._clip(REAL_CLIP))
+        while trio := list(islice(pictures, 3)):
+            yield [Picture(f"{REAL_CLIP}, frame {name}", self._middle(rgb)) for name, rgb in trio]
+            next(islice(pictures, REAL_EVERY - 3, REAL_EVERY - 3), None)
 
     def _pair(self, name: str, rainy: Tensor, target: Tensor) -> Pair:
         return Pair(name, *(self._middle(to_image(side)) for side in (rainy, target)))
@@ -208,15 +210,16 @@ class Quality:
 
     def clip(self, name: str) -> dict[str, Any]:
         """Harm to the dry frames, and scores and flicker of those with moving rain."""
-        dry = self._derain((*picture, None) for picture in self._data.dry(name))
-        moving = self._derain(self._data.moving(name))
+        dry = self._derain_video((*picture, None) for picture in self._data.dry(name))
+        moving = self._derain_video(self._data.moving(name))
         self.shown["dry"] += [dry[0], dry[-1]]
         self.shown["moving"] += [moving[0], moving[-1]]
         return {"dry": summary(Harm.of(dry)), "moving": _means([Evaluation.of(moving)]) | summary(Flicker.of(moving))}
 
     def real(self) -> None:
         """Nothing to measure, but to look at."""
-        self.shown["real"] += self._derain((*picture, None) for picture in self._data.real())
+        for frames in self._data.real():
+            self.shown["real"] += self._derain_video((*picture, None) for picture in frames)[1:2]
 
     def _score(self, kind: object, pairs: Iterable[Pair]) -> Evaluation:
         comparisons = self._derain(pairs)
@@ -226,6 +229,9 @@ class Quality:
 
     def _derain(self, pictures: Iterable[tuple[str, Image, Image | None]]) -> list[Comparison]:
         return list(compare_pictures(self._derainer, pictures))
+
+    def _derain_video(self, frames: Iterable[tuple[str, Image, Image | None]]) -> list[Comparison]:
+        return list(compare_frames(self._derainer, frames))
 
 
 def _means(scores: Sequence[Evaluation]) -> dict[str, Any]:
@@ -295,12 +301,16 @@ def run(options: argparse.Namespace) -> None:
     if options.sheets:
         with media_errors(options.sheets):
             options.sheets.mkdir(parents=True, exist_ok=True)
-    derainer = Derainer(DerainSettings(options.weights, options.backend, options.device, options.precision))
+    settings = DerainSettings(
+        options.weights, options.backend, options.device, options.precision, temporal=options.temporal
+    )
+    derainer = Derainer(settings)
     backend = derainer.backend
     quality = Quality(derainer, data)
     result = {
         "weights": options.weights,
         "backend": f"{backend.name} {precision_name(backend.dtype)} {backend.device}",
+        "temporal": derainer.compares_frames,
         "longest": data.longest,
         "frames": data.frames,
         "photographs": len(data.held_out()),
@@ -324,6 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--longest", type=int, default=640, metavar="N", help="largest side of a picture, in pixels")
     parser.add_argument("--frames", type=int, default=4, metavar="N", help="of each dry clip")
     parser.add_argument("--photographs", type=int, default=8, metavar="N", help="of the held-out set")
+    parser.add_argument("--no-temporal", dest="temporal", action="store_false", help="as for `nerdrain video`")
     parser.add_argument("--json", action="store_true", help="print no table")
     for name in ("device", "backend", "precision"):
         parser.add_argument(f"--{name}", default="auto", help="as for `nerdrain eval`")

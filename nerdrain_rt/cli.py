@@ -99,6 +99,13 @@ Codec = Annotated[
         rich_help_panel=ENCODING,
     ),
 ]
+Temporal = Annotated[
+    bool,
+    typer.Option(
+        help="Compare each frame with those around it, for rain over texture; takes time of the processor.",
+        rich_help_panel=NETWORK,
+    ),
+]
 DecodeOnGpu = Annotated[
     bool,
     typer.Option(
@@ -150,6 +157,7 @@ def video(
     strength: Strength = 1.0,
     tile: Tile = "auto",
     work_scale: WorkScale = 1.0,
+    temporal: Temporal = True,
     codec: Codec = None,
     encoder_option: CodecOptions = None,
     decode_on_gpu: DecodeOnGpu = False,
@@ -165,7 +173,9 @@ def video(
     set_up_logging(is_verbose=verbose)
     derain = partial(derain_video, start=parse_time(start), end=parse_time(end), decode_on_gpu=decode_on_gpu)
     target = OutputSettings(codec, parse_options(encoder_option or []), overwrite, keep_partial)
-    settings = DerainSettings(weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale)
+    settings = DerainSettings(
+        weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale, temporal
+    )
     jobs = plan_jobs(inputs, output, VIDEO_SUFFIXES, is_recursive=recursive)
     derainer = load_derainer(settings, jobs, as_json=as_json, is_quiet=quiet)
 

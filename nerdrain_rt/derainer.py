@@ -20,6 +20,7 @@ from nerdrain_rt.gpu_picture import is_on_gpu
 from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, thread_count, use_threads
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.model.weights import DEFAULT, load_weights
+from nerdrain_rt.temporal import Seen, passing_rain, trios
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ Prepared = tuple[Frame, tuple[Planes, list[Tensor], Mark] | None]
 """A frame with its planes and the RGB of each of its fields; None where it is to pass as it is."""
 Predicted = tuple[Frame, tuple[Planes, list[Tensor], list[Tensor], Mark] | None]
 """A frame with its planes, the RGB and the residual of each of its fields; None where it is to pass as it is."""
+Compared = tuple[Frame, tuple[Planes, list[Tensor], list[Tensor], Mark] | None, Seen | None]
+"""The same with the frame as the network alone leaves it; None where that is not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class DerainSettings:
     """Side of the tiles in pixels; 0: whole frames; None: whole frames as long as memory allows."""
     work_scale: float = 1.0
     """Size the network works at, above 0 up to 1; its residual is grown and applied at full size."""
+    temporal: bool = True
+    """Compare each frame of a video with those around it, for rain that one picture cannot tell from texture."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -127,11 +132,11 @@ class Derainer:
         return ", ".join(dict.fromkeys(precision_name(backend.dtype) for backend in self.backends))
 
     def derain(self, frames: Iterable[Frame], on: int = 0) -> Iterator[Frame]:
-        """Each frame again, its picture changed in place: the three steps one after the other.
+        """Each frame again, its picture changed in place: the steps one after the other.
 
-        Where each step runs ahead of the next in a thread of its own, the network hides the other two.
+        Where each step runs ahead of the next in a thread of its own, the network hides the others.
         """
-        return self.finish(self.predict(self.prepare(frames, on), on), on)
+        return self.finish(self.compare(self.predict(self.prepare(frames, on), on), on), on)
 
     def prepare(self, frames: Iterable[Frame], on: int = 0) -> Iterator[Prepared]:
         """The first step: each frame with its planes and its fields as RGB, on the device."""
@@ -160,10 +165,46 @@ class Derainer:
                 residuals = self._residuals(rainy, self._tiled[on])
             yield frame, (planes, rainy, residuals, lane.mark())
 
+    @property
+    def compares_frames(self) -> bool:
+        """Whether `compare` changes anything: several devices share the frames, so that none sees all."""
+        return self.settings.temporal and len(self._tiled) == 1
+
+    def compare(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
+        """The step for videos: each residual with the rain that only the frames around tell from texture.
+
+        Keeps two frames back. Interlaced frames and fewer than three frames pass as they are.
+        """
+        if not self.compares_frames:
+            yield from predicted
+            return
+        lane = self._lane("compare", on)
+        for (frame, parts, seen), neighbours in trios(self._seen(predicted, lane)):
+            others = [other for _, _, other in neighbours or () if other is not None]
+            if parts is None or seen is None or len(others) < 2:
+                yield frame, parts
+                continue
+            planes, rainy, [residual], _ = parts
+            with lane.after(), in_one_thread(self._threads):
+                more = passing_rain(seen, (others[0], others[1]), residual, strength=self.settings.strength)
+                changed = residual + more
+            lane.wait()  # `residual` was made in another lane, which may have its memory from here on
+            yield frame, (planes, rainy, [changed], None)
+
+    def _seen(self, predicted: Iterable[Predicted], lane: Lane) -> Iterator[Compared]:
+        """Each frame as the network alone leaves it; None for those that pass or have fields."""
+        for frame, parts in predicted:
+            seen = None
+            if parts is not None and len(parts[1]) == 1:
+                _, [rainy], [residual], mark = parts
+                with lane.after(mark), in_one_thread(self._threads):
+                    seen = Seen.of(rainy, residual)
+            yield frame, parts, seen
+
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture.
 
-        The only one in which the host waits for the device. A frame's tensors live until then, so that no lane gets
+        But for `compare` the only one in which the host waits for the device. A frame's tensors live until then, so that no lane gets
         memory in which another is still at work. Raises BackendError where the network's sums overflow.
         """
         lane = self._lane("finish", on)

@@ -116,8 +116,9 @@ def _derained(frames: Iterable[Frame], derainer: Derainer) -> Iterator[Iterator[
         for on in range(len(derainer.backends)):
             prepared = stages.enter_context(Prefetch(derainer.prepare(shares.of(on), on), depth=1))
             predicted = stages.enter_context(Prefetch(derainer.predict(prepared, on), depth=1))
-            clean.append(stages.enter_context(Prefetch(derainer.finish(predicted, on))))
-            stops += [prepared.stop, predicted.stop, clean[-1].stop]
+            compared = stages.enter_context(Prefetch(derainer.compare(predicted, on), depth=1))
+            clean.append(stages.enter_context(Prefetch(derainer.finish(compared, on))))
+            stops += [prepared.stop, predicted.stop, compared.stop, clean[-1].stop]
         for stop in stops:
             stages.callback(stop)  # all of them before the first is waited for, which may wait for another
         yield shares.in_order(clean)

@@ -13,7 +13,7 @@ import nerdrain_rt
 PACKAGE = Path(nerdrain_rt.__file__).parent
 LAYERS = (
     {"errors", "frame", "folders"},
-    {"pixel_layout", "color_spec", "chroma", "memory", "color_kernels", "gpu_picture"},
+    {"pixel_layout", "color_spec", "chroma", "memory", "color_kernels", "gpu_picture", "temporal"},
     {"model", "tiling", "color", "stages", "lanes"},
     {"backends"},
     {"derainer", "media"},

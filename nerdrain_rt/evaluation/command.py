@@ -63,6 +63,10 @@ def eval_command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=NETWORK)] = "auto",
     backend: Annotated[str, typer.Option(help="auto or a name from doctor.", rich_help_panel=NETWORK)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=NETWORK)] = "auto",
+    temporal: Annotated[
+        bool,
+        typer.Option(help="Compare frames of a video with those around them, as video does.", rich_help_panel=NETWORK),
+    ] = True,
     table: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures of each picture.")
     ] = None,
@@ -85,7 +89,7 @@ def eval_command(
     _check_output(plot, PLOT_SUFFIXES)
     if plot:
         require_matplotlib()
-    derainer = Derainer(DerainSettings(weights, backend, device, precision))
+    derainer = Derainer(DerainSettings(weights, backend, device, precision, temporal=temporal))
     worst = Sheet()
     comparisons = worst.watch(_follow(compare(derainer, shown, target, protocol=protocol, limit=limit), limit))
     if source:

@@ -15,7 +15,8 @@ from torch import Tensor
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.evaluation.metrics import SSIM_WINDOW, Convention, Image, score
-from nerdrain_rt.evaluation.pictures import read_pairs, read_pictures, to_image, to_tensor
+from nerdrain_rt.evaluation.pictures import holds_images, read_pairs, read_pictures, to_image, to_tensor
+from nerdrain_rt.temporal import Seen, passing_rain, trios
 from nerdrain_rt.tiling import tile_starts
 
 Protocol = Literal["full", "windows"]
@@ -83,10 +84,14 @@ def compare(
     protocol: Protocol = "full",
     limit: int | None = None,
 ) -> Iterator[Comparison]:
-    """The first `limit` pictures of a folder or video, derained, beside their targets where those are given."""
+    """The first `limit` pictures of a folder or video, derained, beside their targets where those are given.
+
+    Frames of a video are compared with each other where the derainer does so.
+    """
     pictures: Iterable[tuple[str, Image, Image | None]]
     pictures = read_pairs(source, target) if target else ((name, rgb, None) for name, rgb in read_pictures(source))
-    return compare_pictures(derainer, islice(pictures, limit), protocol)
+    derained = compare_pictures if protocol == "windows" or holds_images(source) else compare_frames
+    return derained(derainer, islice(pictures, limit), protocol)
 
 
 def compare_pictures(
@@ -95,6 +100,30 @@ def compare_pictures(
     """Each name, rainy picture and target, if known, with what the derainer makes of it."""
     for name, rainy, target in pictures:
         yield Comparison(name, rainy, derain(derainer, rainy, protocol), target)
+
+
+def compare_frames(
+    derainer: Derainer, frames: Iterable[tuple[str, Image, Image | None]], protocol: Protocol = "full"
+) -> Iterator[Comparison]:
+    """The same for frames in order, each also compared with those around it, as in videos."""
+    if not derainer.compares_frames:
+        yield from compare_pictures(derainer, frames, protocol)
+        return
+    for (name, rainy, target, residual, seen), neighbours in trios(_seen(derainer, frames)):
+        clean = seen.clean
+        if neighbours:
+            first, second = (other for *_, other in neighbours)
+            clean = clean + passing_rain(seen, (first, second), residual, strength=derainer.settings.strength)
+        yield Comparison(name, rainy, to_image(clean), target)
+
+
+def _seen(
+    derainer: Derainer, frames: Iterable[tuple[str, Image, Image | None]]
+) -> Iterator[tuple[str, Image, Image | None, Tensor, Seen]]:
+    for name, rainy, target in frames:
+        values = to_tensor(rainy)
+        residual = derainer.residual(values)
+        yield name, rainy, target, residual, Seen.of(values, residual)
 
 
 def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:

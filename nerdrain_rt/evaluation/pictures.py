@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 def read_pictures(source: Path) -> Iterator[Picture]:
     """Every frame of a video, or every image of a folder with numbers in their names in numeric order."""
-    if _holds_images(source):
+    if holds_images(source):
         for path in find_images(source) if source.is_dir() else [source]:
             yield Picture(path.name, read_image(path))
         return
@@ -62,8 +62,8 @@ def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
     Raises UsageError for sides of different kinds, MediaError for a picture without partner and for partners of
     different sizes.
     """
-    is_images = _holds_images(rainy)
-    if is_images != _holds_images(target) or rainy.is_dir() != target.is_dir():
+    is_images = holds_images(rainy)
+    if is_images != holds_images(target) or rainy.is_dir() != target.is_dir():
         raise UsageError(f"{rainy} and {target}: give two folders, two images or two videos")
     for name, left, right in _pairs_of_images(rainy, target) if is_images else _pairs_of_frames(rainy, target):
         if left.shape != right.shape:
@@ -93,7 +93,8 @@ def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
     return matches
 
 
-def _holds_images(source: Path) -> bool:
+def holds_images(source: Path) -> bool:
+    """Whether it is an image or a folder of images, and no video."""
     return source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES
 
 

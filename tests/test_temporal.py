@@ -1,0 +1,228 @@
+"""Rain that only the frames around can tell from texture."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nerdrain_rt import Derainer, DerainSettings, OutputSettings, derain_video
+from nerdrain_rt.evaluation.evaluate import compare
+from nerdrain_rt.frame import Frame
+from nerdrain_rt.temporal import GUIDE_PIXELS, SMALLEST_SIDE, Seen, passing_rain, trios
+from tests import clips
+from tests.fakes import FakeBackend
+
+SIZE = (120, 160)
+STREAK = (slice(30, 60), slice(70, 73))
+RAIN_SEEN = -8 / 255
+"""A residual as of rain all over the picture."""
+
+
+def texture(shift: int = 0, seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Soft patches in gray, H W 3 in [0, 1], moved to the left by `shift`."""
+    height, width = size
+    noise = np.random.default_rng(seed).random((height, width + 64), np.float32)
+    patches = cv2.GaussianBlur(noise, (0, 0), 3) * 4 - 1.6
+    return np.repeat(np.clip(patches, 0.05, 0.8)[:, shift : shift + width, None], 3, axis=2)
+
+
+def streaked(picture: np.ndarray, added: float = 0.15) -> np.ndarray:
+    picture = picture.copy()
+    picture[STREAK] += added
+    return picture
+
+
+def seen(picture: np.ndarray) -> Seen:
+    values = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    return Seen.of(values, torch.zeros_like(values))
+
+
+def removed(here: np.ndarray, before: np.ndarray, after: np.ndarray, residual: float = RAIN_SEEN, **more: float):
+    """What is added, as H W 3."""
+    frame = seen(here)
+    rain = passing_rain(frame, (seen(before), seen(after)), torch.full_like(frame.clean, residual), **more)
+    assert (rain <= 0).all()
+    return rain[0].permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ("", []),
+        ("a", [("a", None)]),
+        ("ab", [("a", None), ("b", None)]),
+        ("abc", [("a", ("b", "c")), ("b", ("a", "c")), ("c", ("b", "a"))]),
+        ("abcd", [("a", ("b", "c")), ("b", ("a", "c")), ("c", ("b", "d")), ("d", ("c", "b"))]),
+    ],
+)
+def test_each_item_comes_once_with_the_two_nearest(items, expected):
+    assert list(trios(items)) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+def test_an_error_comes_after_the_items_before_it(count):
+    def failing() -> Iterator[int]:
+        yield from range(count)
+        raise OSError("gone")
+
+    got: list[int] = []
+    with pytest.raises(OSError, match="gone"):
+        got.extend(item for item, _ in trios(failing()))
+    assert got == list(range(count))
+
+
+def test_a_streak_of_one_frame_is_taken_out():
+    still = texture()
+    rain = removed(streaked(still), still, still)
+    np.testing.assert_allclose(rain[STREAK], -0.15, atol=0.02)
+    rain[STREAK] = 0
+    assert np.abs(rain).max() < 0.02
+
+
+@pytest.mark.parametrize("pixels_a_frame", [1, 3])
+def test_a_streak_over_what_moves_is_taken_out(pixels_a_frame):
+    before, here, after = (texture(shift) for shift in (0, pixels_a_frame, 2 * pixels_a_frame))
+    rain = removed(streaked(here), before, after)
+    assert rain[STREAK].mean() < -0.12
+    rain[STREAK] = 0
+    assert np.abs(rain).mean() < 0.002
+
+
+def test_large_frames_are_followed_in_smaller_ones():
+    size = (600, 800)
+    assert size[0] * size[1] > GUIDE_PIXELS
+    before, here, after = (texture(shift, size=size) for shift in (0, 2, 4))
+    assert seen(here).guide.size <= GUIDE_PIXELS
+    assert removed(streaked(here), before, after)[STREAK].mean() < -0.1
+
+
+def test_the_strength_is_the_share_that_is_taken_out():
+    still = texture()
+    whole = removed(streaked(still), still, still)
+    half = removed(streaked(still), still, still, RAIN_SEEN / 2, strength=0.5)
+    np.testing.assert_allclose(half, whole / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("residual", [0, -1.5 / 255, 8 / 255])
+def test_where_the_network_sees_no_rain_nothing_changes(residual):
+    still = texture()
+    assert not removed(streaked(still), still, still, residual).any()
+
+
+def test_a_light_that_stays_is_left():
+    still = streaked(texture())
+    assert not removed(still, still, still).any()
+    assert not removed(still, texture(), still)[STREAK].any()
+
+
+def test_a_cut_is_left():
+    here, before, after = texture(), texture(seed=1), texture(seed=2)
+    assert np.abs(removed(here, before, after)).mean() < 0.01
+    assert not removed(here, texture(seed=1), here).any()
+
+
+@pytest.mark.parametrize("size", [(SMALLEST_SIDE - 1, 64), (64, 1)])
+def test_frames_too_small_for_flow_are_left(size):
+    picture = np.full((*size, 3), 0.5, np.float32)
+    assert not removed(picture + 0.2, picture, picture).any()
+
+
+def test_frames_of_another_size_are_no_neighbours():
+    still = texture()
+    assert not removed(streaked(still), still, texture(size=(120, 128))).any()
+
+
+class SeesRain(FakeBackend):
+    """Takes the same from all of a picture, so that rain is seen and streaks stay."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda rainy: torch.full_like(rainy, RAIN_SEEN))
+
+
+def frames(count: int, wet: int) -> list[Frame]:
+    """Still frames, one of them with a streak."""
+    pictures = [np.round(255 * (streaked(texture()) if index == wet else texture())) for index in range(count)]
+    made = [av.VideoFrame.from_ndarray(picture.astype(np.uint8), "rgb24") for picture in pictures]
+    return [Frame(picture, index, Fraction(1, 25)) for index, picture in enumerate(made)]
+
+
+def streak_of(frame: Frame) -> float:
+    """How much brighter it is than in the others, in 8-bit codes."""
+    return float(
+        (frame.picture.to_ndarray().astype(float) - np.round(255 * texture()) - 255 * RAIN_SEEN)[STREAK].mean()
+    )
+
+
+@pytest.mark.parametrize("wet", [0, 2, 4])
+def test_frames_are_compared_with_those_around_them(wet):
+    clean = list(Derainer(backend=SeesRain()).derain(frames(5, wet)))
+    assert [frame.pts for frame in clean] == [0, 1, 2, 3, 4]
+    assert streak_of(clean[wet]) < 6
+    assert all(abs(streak_of(frame)) < 3 for frame in clean if frame.pts != wet)
+
+
+def test_without_it_each_frame_stands_alone():
+    clean = list(Derainer(DerainSettings(temporal=False), backend=SeesRain()).derain(frames(5, 2)))
+    assert streak_of(clean[2]) > 35
+
+
+def test_single_frames_and_those_of_several_devices_stand_alone():
+    (clean,) = Derainer(backend=SeesRain()).derain(frames(5, 2)[2:3])
+    assert streak_of(clean) > 35
+    derainer = Derainer(backend=[SeesRain(), SeesRain()])
+    assert not derainer.compares_frames
+    clean = list(derainer.derain(frames(5, 2)))
+    assert streak_of(clean[2]) > 35
+
+
+def rainy_clip(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "rgb24"
+        for frame in frames(5, 2):
+            container.mux(stream.encode(frame.picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("temporal", "expected"), [(True, 6), (False, 40)])
+def test_a_file_and_its_evaluation_are_compared_alike(temporal, expected, tmp_path):
+    clip = rainy_clip(tmp_path / "rainy.mov")
+    derainer = Derainer(DerainSettings(temporal=temporal), backend=SeesRain())
+    *_, last = derain_video(clip, tmp_path / "clean.mov", derainer, output=OutputSettings(codec="png"))
+    assert last.report is not None
+    written = [np.frombuffer(picture, np.uint8) for picture in clips.all_samples(tmp_path / "clean.mov", "rgb24")]
+    assert abs(expected - streak_of(Frame(as_picture(written[2]), 2, Fraction(1, 25)))) < 6
+    for picture, comparison in zip(written, compare(derainer, clip), strict=True):
+        difference = picture.reshape(*SIZE, 3).astype(int) - comparison.clean
+        assert np.abs(difference).max() <= 1
+
+
+def as_picture(samples: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(samples.reshape(*SIZE, 3), "rgb24")
+
+
+def test_a_residual_of_zero_stays_zero(tmp_path):
+    clip = rainy_clip(tmp_path / "rainy.mov")
+    derainer = Derainer(backend=FakeBackend())
+    list(derain_video(clip, tmp_path / "clean.mov", derainer, output=OutputSettings(codec="png")))
+    assert clips.all_samples(tmp_path / "clean.mov", "rgb24") == clips.all_samples(clip, "rgb24")
+
+
+@pytest.mark.gpu
+def test_a_gpu_compares_as_the_processor():
+    def on_gpu(values: Seen) -> Seen:
+        return Seen(values.clean.cuda(), values.guide)
+
+    here, before, after = (seen(picture) for picture in (streaked(texture(1)), texture(0), texture(2)))
+    residual = torch.full_like(here.clean, RAIN_SEEN)
+    expected: Tensor = passing_rain(here, (before, after), residual)
+    rain = passing_rain(on_gpu(here), (on_gpu(before), on_gpu(after)), residual.cuda())
+    torch.testing.assert_close(rain.cpu(), expected, atol=2e-3, rtol=0)
