@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, nullcontext
@@ -44,7 +43,7 @@ from nerdrain_rt.live import LiveSettings
 from nerdrain_rt.live_console import failure_as_json, follow, print_report, report_json, with_stats
 from nerdrain_rt.media.live_source import LiveSource, LiveSourceSettings, is_address, open_source
 from nerdrain_rt.media.live_stream import without_password
-from nerdrain_rt.media.sinks import EncoderSettings, VirtualCamera, open_sink
+from nerdrain_rt.media.sinks import EncoderSettings, VirtualCamera, open_sinks
 from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_live
 from nerdrain_rt.stages import HEARD_SECONDS
@@ -175,9 +174,7 @@ def live_command(
         raise UsageError("--show leaves the figures to the window; --json and --stats are for runs without it")
     encoder = EncoderSettings(codec, parse_options(encoder_option or []))
     length = parse_duration(segment, "--segment")
-    if twice := [name for name, count in Counter(to or ()).items() if count > 1]:
-        raise UsageError(f"--to {twice[0]}: is given twice")
-    sinks = [open_sink(name, encoder=encoder, segment_seconds=length, overwrite=overwrite) for name in to or ()]
+    sinks = open_sinks(to or (), source, encoder=encoder, segment_seconds=length, overwrite=overwrite)
     if virtual_camera:
         sinks.append(VirtualCamera())
     window = find_window() if show else None

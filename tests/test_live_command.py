@@ -29,6 +29,11 @@ def no_network(monkeypatch):
     monkeypatch.setattr(live_command, "Derainer", lambda settings: make_derainer(strength=settings.strength))
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def live(*arguments: object):
     app = typer.Typer()
     app.command()(live_command.live_command)
@@ -89,7 +94,9 @@ def test_a_source_that_is_not_there_is_told_of_as_json_too(source):
     [
         (("test", "--duration", "5"), UsageError, "--duration 5: is not a time with its unit"),
         (("test", "--size", "big"), UsageError, "'big' is not a size; write width and height"),
-        (("test", "--to", "a.mkv", "--to", "a.mkv"), UsageError, "--to a.mkv: is given twice"),
+        (("test", "--to", "a.mkv", "--to", "a.mkv"), UsageError, "a.mkv: is given twice; each output needs a place"),
+        (("test", "--to", "hls/", "--to", "./hls/index.m3u8"), UsageError, "./hls/index.m3u8: is given twice"),
+        (("test", "--to", ""), UsageError, "an output has no name"),
         (("test", "--rate", "0"), UsageError, "rate is 0; it must be above 0"),
         (("test", "--rate", "nan"), UsageError, "--rate nan: is not a number of frames per second"),
         (("test", "--max-latency", "0ms"), UsageError, "latency to hold is 0 ms"),
@@ -103,6 +110,16 @@ def test_what_cannot_be_is_one_line(arguments, error, words):
     result = live(*arguments)
     assert isinstance(result.exception, error)
     assert words in str(result.exception)
+
+
+def test_a_file_is_not_recorded_onto_itself(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=2, codec="ffv1")
+    (tmp_path / "link.mkv").symlink_to(clip)
+    before = clip.read_bytes()
+    for target in (clip, tmp_path / "link.mkv"):
+        result = live(clip, "--realtime", "--to", target, "-y")
+        assert f"{target}: is the source itself; choose another name" in str(result.exception)
+    assert clip.read_bytes() == before
 
 
 def test_a_file_is_not_taken_for_a_camera(tmp_path):

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     if reason := why_no_display():
         print(f"error: {reason}", file=sys.stderr)  # noqa: T201 - the entry point's own line
-        sys.exit(1)
+        sys.exit(2)
     app = make_app()
     settings = Settings.read()
     window = MainWindow(_theme(app, settings), settings)

@@ -42,6 +42,7 @@ class Recording(Sink):
     ) -> None:
         self.path = Path(path)
         self.name = str(path)
+        self.place = str(self.path.resolve())
         self.files: list[Path] = []
         """What was recorded so far."""
         self._segment = segment_seconds

@@ -26,6 +26,8 @@ class Sink:
     """
 
     name = "nothing"
+    place: str | None = None
+    """The address, device or real path that no other sink may write to."""
 
     def open(self, source: SinkInput) -> None:
         """Get ready; called once, before the first frame."""

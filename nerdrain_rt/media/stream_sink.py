@@ -66,6 +66,7 @@ class StreamSink(Sink):
             self._format = FORMATS[scheme.lower()]
             self._options = OPTIONS.get(self._format, {})
             self._file = with_query(target, QUERY.get(scheme.lower(), {}))
+            self.place = target
         else:
             self._format, self._options = "hls", HLS
             playlist = Path(target) if target.endswith(".m3u8") else Path(target, "index.m3u8")
@@ -75,6 +76,7 @@ class StreamSink(Sink):
                 raise UsageError(f"{target}: the folder cannot be made: {error.strerror}") from None
             self._file = str(playlist.absolute())  # "file:" before it would keep FFmpeg from deleting old segments
             self._files = _Files()
+            self.place = str(playlist.resolve())
         self._encoder_settings.check(self._format)
 
     def open(self, source: SinkInput) -> None:

@@ -24,7 +24,7 @@ class VirtualCamera(Sink):
     """
 
     def __init__(self, device: str | None = None) -> None:
-        self.name = device or "virtual camera"
+        self.name = self.place = device or "virtual camera"
         self._device = device
         self._camera: Any = None
         if find_spec("pyvirtualcam") is None:
