@@ -31,6 +31,11 @@ class Bench:
         self.loaded: list[str] = []
         self.runs: list[str] = []
         self.said: list[str] = []
+        """Without what is said before measuring."""
+        self.begun: list[str] = []
+
+    def say(self, line: str) -> None:
+        (self.begun if line.startswith("measuring") else self.said).append(line)
 
     def candidate(
         self, name: str, milliseconds: float, *, load_seconds: float = 0.0, error: Exception | None = None
@@ -55,7 +60,7 @@ class Bench:
 
     def choose(self, *candidates: Callable[[], FakeBackend], names: str, size=SIZE, key=KEY, **options) -> str:
         loaders = dict(zip(names.split(), candidates, strict=True))
-        options = {"clock": lambda: self.now, "announce": self.said.append} | options
+        options = {"clock": lambda: self.now, "announce": self.say} | options
         return choose_backend(loaders, size, key=key, **options).name
 
 
@@ -75,6 +80,8 @@ def test_the_fastest_is_chosen_and_told_with_the_others(bench):
     slow, fast = bench.candidate("eager", 48), bench.candidate("fused", 16)
     assert bench.choose(slow, fast, names="eager fused") == "fused"
     assert bench.said == ["backend fused: 16.0 ms at 128x72 (eager 48.0 ms)"]
+    assert len(bench.begun) == 1
+    assert "eager, fused at 128x72" in bench.begun[0]
 
 
 def test_a_slower_one_is_dropped_after_one_run_beside_the_warm_up(bench):
@@ -236,7 +243,7 @@ def test_only_the_newest_answers_are_kept():
 
 
 def auto_backend(bench: Bench, **candidates: Callable[[], FakeBackend]) -> AutoBackend:
-    return AutoBackend(candidates, CPU, torch.float16, KEY, bench.said.append, clock=lambda: bench.now)
+    return AutoBackend(candidates, CPU, torch.float16, KEY, bench.say, clock=lambda: bench.now)
 
 
 def test_auto_decides_at_its_first_call(bench):
@@ -333,7 +340,7 @@ def test_auto_raises_what_its_last_candidate_raises(bench):
 def test_a_processor_takes_the_first_that_loads_without_measuring(bench, caplog):
     caplog.set_level(logging.WARNING)
     candidates = {"openvino": refuse("too old"), "eager": bench.candidate("eager", 48)}
-    backend = load_auto(candidates, CPU, torch.float32, key=KEY, announce=bench.said.append)
+    backend = load_auto(candidates, CPU, torch.float32, key=KEY, announce=bench.say)
     assert (backend.name, bench.runs, bench.said) == ("eager", [], [])
     assert "too old" in caplog.text
 
@@ -341,18 +348,18 @@ def test_a_processor_takes_the_first_that_loads_without_measuring(bench, caplog)
 def test_a_gpu_with_one_candidate_takes_it_without_measuring(bench):
     cuda = torch.device("cuda")
     backend = load_auto(
-        {"eager": bench.candidate("eager", 48)}, cuda, torch.float16, key=KEY, announce=bench.said.append
+        {"eager": bench.candidate("eager", 48)}, cuda, torch.float16, key=KEY, announce=bench.say
     )
     assert (backend.name, bench.runs) == ("eager", [])
 
 
 def test_a_gpu_with_a_choice_loads_nothing_before_the_size_is_known(bench):
     candidates = {name: bench.candidate(name, 1) for name in ("fused", "eager")}
-    backend = load_auto(candidates, torch.device("cuda"), torch.float16, key=KEY, announce=bench.said.append)
+    backend = load_auto(candidates, torch.device("cuda"), torch.float16, key=KEY, announce=bench.say)
     assert (backend.name, backend.dtype, bench.loaded) == ("auto", torch.float16, [])
 
 
 def test_no_candidate_that_loads_is_an_error_with_every_reason(bench):
     candidates = {"openvino": refuse("too old"), "eager": refuse("broken")}
     with pytest.raises(BackendError, match="openvino: too old; eager: broken"):
-        load_auto(candidates, CPU, torch.float32, key=KEY, announce=bench.said.append)
+        load_auto(candidates, CPU, torch.float32, key=KEY, announce=bench.say)

@@ -101,15 +101,15 @@ def test_the_published_network_becomes_exactly_one_engine(torch_tensorrt):
     assert_is_one_engine(lowered(torch_tensorrt, make_spec(), NetConfig()))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_range_of_sizes_becomes_exactly_one_engine_too(torch_tensorrt):
     assert_is_one_engine(lowered(torch_tensorrt, make_spec(is_dynamic=True)))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("is_dynamic", [False, True], ids=["one size", "a range"])
+@pytest.mark.parametrize(
+    "is_dynamic", [pytest.param(False, id="one size", marks=pytest.mark.slow), pytest.param(True, id="a range")]
+)
 def test_tensorrt_rtx_builds_an_engine_without_a_gpu(torch_tensorrt, is_dynamic):
     steps: list[tuple[str, float]] = []
     plan = build_plan(make_net(), make_spec(is_dynamic=is_dynamic), lambda *step: steps.append(step))

@@ -335,6 +335,14 @@ def test_every_recipe_of_the_project_is_one(path):
     assert asdict(settings)["crops"]
 
 
+def test_training_needs_no_pyav_with_what_takes_its_place():
+    folders = ROOT / "benchmarks" / "without_video", ROOT
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    code = "import av, sys, nerdrain_rt.training.command; print(av.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).parents[1] == folders[0]
+
+
 def test_missing_tensorboard_is_one_line(recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)

@@ -59,6 +59,8 @@ def choose_backend(
         else:
             announce(f"backend {known}, as measured before")
             return backend
+    height, width = size
+    announce(f"measuring {', '.join(names)} at {width}x{height}, once; making kernels may take a minute")
     contest = _Contest(size, clock, refused)
     deadline = clock() + budget_seconds
     for name in names:
