@@ -347,9 +347,7 @@ def test_a_processor_takes_the_first_that_loads_without_measuring(bench, caplog)
 
 def test_a_gpu_with_one_candidate_takes_it_without_measuring(bench):
     cuda = torch.device("cuda")
-    backend = load_auto(
-        {"eager": bench.candidate("eager", 48)}, cuda, torch.float16, key=KEY, announce=bench.say
-    )
+    backend = load_auto({"eager": bench.candidate("eager", 48)}, cuda, torch.float16, key=KEY, announce=bench.say)
     assert (backend.name, bench.runs) == ("eager", [])
 
 
