@@ -56,14 +56,15 @@ test_on_gpu() { # LIMIT OPTION...
 step /dev/stdout 60 python3 -m nerdrain_rt doctor --json
 step "$out/fused.txt" 200 python3 benchmarks/fused.py --size 1920x1080
 bench bench.json 270 --backend fused --backend eager "${sizes[@]}"
-test_on_gpu 200 -m gpu
+test_on_gpu 200 -m gpu --ignore tests/test_compile.py
 for _ in cold warm; do launch fused --backend fused; done
 launch eager --backend eager
 for _ in cold warm; do launch auto; done
 derain --backend fused
 derain --backend fused --decode-on-gpu
-bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
+! python3 -c 'import torch_tensorrt' 2>/dev/null || bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
 test_on_gpu 150 -m 'not gpu and not slow' tests/test_kernels.py tests/test_color_kernels.py tests/test_fused.py
+test_on_gpu 120 -m gpu tests/test_compile.py
 bench compile.json 300 --backend compile --size 1920x1080 --no-published --no-pipeline
 
 if [ ${#failed[@]} -gt 0 ]; then

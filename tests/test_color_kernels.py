@@ -48,7 +48,7 @@ def assert_same(by_kernels: tuple[torch.Tensor, Planes], by_torch: tuple[torch.T
     for ours, theirs in zip(by_kernels[1].samples, by_torch[1].samples, strict=True):
         difference = (ours.int() - theirs.int()).abs()
         assert difference.max() <= one
-        assert (difference > 0).float().mean() < 2e-5 * 2 ** (by_torch[1].layout.bits - 8)
+        assert (difference > 0).float().mean() < 1e-4 * 2 ** (by_torch[1].layout.bits - 8)
 
 
 @pytest.mark.parametrize("siting", ["left", "center", "topleft"])
