@@ -104,7 +104,9 @@ def test_a_lost_source_is_told_of_while_it_is_away(stream):
                 break
         else:
             pytest.fail("nothing was told")
+        source.stop()
         is_back.set()
+        until(lambda: not any(thread.name.startswith("latest") for thread in threading.enumerate()))
 
 
 def test_a_source_that_is_lost_for_good_ends_with_a_report_and_its_error(stream):

@@ -25,7 +25,7 @@ from nerdrain_rt.media.sinks import EncoderSettings, Recording, SinkInput, Strea
 from nerdrain_rt.media.sound_track import COPIED
 from nerdrain_rt.pipeline import derain_live
 from tests import clips
-from tests.live_parts import PATIENCE_SECONDS, FrameSource, make_derainer, serving, until
+from tests.live_parts import PATIENCE_SECONDS, FrameSource, KeepingSink, make_derainer, serving, until
 
 TEST = LiveSourceSettings(size=(48, 64), rate=Fraction(25))
 SILENT = LiveSourceSettings(size=(48, 64), rate=Fraction(25), has_sound=False)
@@ -265,7 +265,7 @@ def test_an_hls_folder_that_goes_away_is_told_of_in_one_line(tmp_path):
 def test_an_rtmp_or_rtsp_address_without_a_server_is_one_line():
     for address in ("rtmp://127.0.0.1:1/live/a", "rtsp://me:secret@127.0.0.1:1/a"):
         with pytest.raises(MediaError, match=r"^rt..://.*127.0.0.1:1/.*: connection refused$") as caught:
-            feed(StreamSink(address), FrameSource(1, size=(48, 64)))
+            feed(StreamSink(address), FrameSource(10**6, size=(48, 64)))
         assert "secret" not in str(caught.value)
 
 
@@ -277,8 +277,8 @@ def test_a_server_that_goes_away_is_one_line():
         feed(StreamSink(f"tcp://127.0.0.1:{port}"), FrameSource(10**6, size=(48, 64)))
 
 
-def test_a_server_that_takes_nothing_is_told_of_whatever_the_address_asks_for(monkeypatch):
-    monkeypatch.setattr(stream_sink, "QUERY", {"tcp": {"timeout": "300000"}})
+def test_a_server_that_takes_nothing_is_told_of(monkeypatch):
+    monkeypatch.setitem(stream_sink.OPTIONS, "tcp", {"rw_timeout": "300000"})
     is_over = threading.Event()
     with serving(lambda connection, _: is_over.wait(PATIENCE_SECONDS) and None) as port:
         with pytest.raises(MediaError, match=f"^tcp://127.0.0.1:{port}.tcp_nodelay=1: .*timed out"):
@@ -287,16 +287,22 @@ def test_a_server_that_takes_nothing_is_told_of_whatever_the_address_asks_for(mo
 
 
 @pytest.mark.parametrize(
-    ("address", "wanted"),
-    [
-        ("udp://h:1", "udp://h:1?pkt_size=1316&ttl=4"),
-        ("udp://h:1?", "udp://h:1?pkt_size=1316&ttl=4"),
-        ("udp://h:1?ttl=9", "udp://h:1?ttl=9&pkt_size=1316"),
-        ("udp://h:1?ttl=9&pkt_size=188", "udp://h:1?ttl=9&pkt_size=188"),
-    ],
+    ("scheme", "option", "words"),
+    [("rtmp", "rw_timeout", "connection timed out"), ("rtsp", "timeout", "no answer in RTSP within 5 s")],
 )
-def test_what_an_address_asks_for_is_left_to_it(address, wanted):
-    assert stream_sink.with_query(address, {"pkt_size": "1316", "ttl": "4"}) == wanted
+def test_a_silent_server_holds_up_no_other_sink(monkeypatch, scheme, option, words):
+    monkeypatch.setitem(stream_sink.OPTIONS, scheme, {option: "1000000"})
+    is_over = threading.Event()
+    other = KeepingSink()
+    with serving(lambda connection, _: is_over.wait(PATIENCE_SECONDS) and None) as port:
+        sinks = [StreamSink(f"{scheme}://127.0.0.1:{port}/live/a"), other]
+        with FrameSource(10**6, gate=lambda _: time.sleep(0.01)) as source:
+            for step in derain_live(source, make_derainer(strength=0), sinks):
+                if step.stats.sinks[0].error:
+                    source.stop()
+        is_over.set()
+    assert step.report.sinks[0].error == f"{sinks[0].name}: {words}"
+    assert np.diff([frame.captured for frame in other.frames]).max() < 0.5
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 import av
 from av.codec.codec import Codec
+from av.codec.context import Flags
+from av.format import ContainerFormat
+from av.format import Flags as ContainerFlags
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
@@ -54,6 +57,8 @@ LOW_LATENCY = {
 """By encoder, or by the maker of the hardware in which an encoder's name ends."""
 ANY_OTHER = {"b": "8M"}
 RATE_OPTIONS = {"b", "qp", "cq", "global_quality"}
+PACKETS_AHEAD = 16
+"""Between the encoder and a server; when it takes no more, frames are dropped."""
 BITS_PER_PIXEL = 0.13
 """The most that a stream over a network takes: 8 Mbit/s for 1080p at 30 frames/s."""
 
@@ -100,11 +105,18 @@ class EncoderSettings:
             raise UsageError(f"codec option {unknown[0]!r} is unknown to {self.codec}")
 
 
+def _apart(container_format: str, options: Mapping[str, str]) -> dict[str, str]:
+    """The options of FFmpeg's "fifo", a thread that hands packets on to the container."""
+    inner = ":".join(f"{key}={value}" for key, value in options.items())
+    return {**options, "fifo_format": container_format, "format_opts": inner, "queue_size": str(PACKETS_AHEAD)}
+
+
 class LiveEncoder:
     """A container at `file` that begins with the frame `first`; sizes and formats of later frames are fitted to it.
 
-    `io_open` is PyAV's: what opens files in place of FFmpeg. Raises MediaError in one line where it cannot be opened
-    or written.
+    With `is_apart` FFmpeg opens and writes in a thread of its own, for what may wait for a server: PyAV would hold up
+    all of Python meanwhile. `io_open` is PyAV's: what opens files in place of FFmpeg. Raises MediaError in one line
+    where it cannot be opened or written; if apart, with a later frame.
     """
 
     def __init__(
@@ -119,9 +131,11 @@ class LiveEncoder:
         options: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
         is_rate_bound: bool = False,
+        is_apart: bool = False,
         io_open: Callable[..., object] | None = None,
     ) -> None:
         self._shown = shown
+        self._format = container_format
         self._is_over = False
         self._origin = first.pts
         self._copies = PictureCopies()
@@ -131,7 +145,11 @@ class LiveEncoder:
         self._fitted_size = max(2, self.size[0] // 2 * 2), max(2, self.size[1] // 2 * 2)
         try:
             self._container: OutputContainer = av.open(
-                file, "w", format=container_format, container_options=dict(options or {}), io_open=io_open
+                file,
+                "w",
+                format="fifo" if is_apart else container_format,
+                container_options=_apart(container_format, options or {}) if is_apart else dict(options or {}),
+                io_open=io_open,
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._error(error) from error
@@ -140,7 +158,7 @@ class LiveEncoder:
             self._video = self._add_video(first, source, encoder, is_rate_bound)
             self._sound: SoundTrack | None = None
             if source.sound is not None:
-                self._sound = SoundTrack(self._container, source.sound, first.seconds)
+                self._sound = SoundTrack(self._container, container_format, source.sound, first.seconds)
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._let_go()
@@ -203,6 +221,8 @@ class LiveEncoder:
         context.color_range, context.colorspace = picture.color_range, picture.colorspace
         context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
         context.options = options | encoder.for_low_latency()
+        if ContainerFormat(self._format, "w").flags & cast(int, ContainerFlags.global_header.value):
+            context.flags |= Flags.global_header
         return stream
 
     def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 from av.audio.codeccontext import AudioCodecContext
+from av.codec.context import Flags
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -35,16 +36,18 @@ BITS_PER_SECOND_AND_CHANNEL = 96_000
 
 
 class SoundTrack:
-    """A stream of sound in `container`, which begins at `origin_seconds` of the source's clock."""
+    """A stream of sound in `container`, of that format, which begins at `origin_seconds` of the source's clock."""
 
-    def __init__(self, container: OutputContainer, sound: SoundFormat, origin_seconds: float) -> None:
+    def __init__(
+        self, container: OutputContainer, container_format: str, sound: SoundFormat, origin_seconds: float
+    ) -> None:
         self._sound = sound
         self._origin = round(origin_seconds / sound.time_base)
         self._last_dts = -1
         self._decoder: AudioCodecContext | None = None
-        is_copied = sound.codec in COPIED.get(container.format.name, ())
+        is_copied = sound.codec in COPIED.get(container_format, ())
         if sound.codec in WANT_HEADER and not sound.extradata:
-            is_copied = is_copied and COPIED[container.format.name] is MPEG
+            is_copied = is_copied and COPIED[container_format] is MPEG
         if is_copied:
             self._stream = container.add_stream_from_template(sound.template, opaque=True)
             self._stream.time_base = sound.time_base
@@ -53,6 +56,8 @@ class SoundTrack:
             rate = sound.sample_rate if sound.sample_rate in AAC_RATES else 48_000
             layout = "mono" if sound.layout == "mono" else "stereo"
             self._stream = container.add_stream("aac", rate=rate, layout=layout)
+            if COPIED.get(container_format) is not MPEG:
+                self._stream.codec_context.flags |= Flags.global_header
             self._stream.codec_context.bit_rate = BITS_PER_SECOND_AND_CHANNEL * self._stream.codec_context.channels
 
     def convert(self, sound: SoundPacket) -> Iterator[Packet[Stream]]:

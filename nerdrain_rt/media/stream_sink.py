@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import av
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.live_encoder import EncoderSettings, LiveEncoder
@@ -33,12 +34,17 @@ FORMATS = {
 }
 WAIT_SECONDS = 5
 """For a server that takes nothing."""
-TIMEOUT = {"timeout": str(WAIT_SECONDS * MICROSECONDS)}
+TIMEOUT = {"rw_timeout": str(WAIT_SECONDS * MICROSECONDS)}
 PACKETS = {"pkt_size": "1316"}
-QUERY = {"udp": PACKETS, "srt": PACKETS | TIMEOUT, "tcp": TIMEOUT}
-"""What a protocol is told in the address's query, because PyAV hands its options to the container only."""
-RTSP = {"rtsp_transport": "tcp"} | TIMEOUT
-OPTIONS = {"rtsp": RTSP, "flv": {"flvflags": "no_duration_filesize"}}
+OPTIONS = {
+    "rtsp": {"rtsp_transport": "tcp", "timeout": TIMEOUT["rw_timeout"]},
+    "rtmp": TIMEOUT | {"flvflags": "no_duration_filesize"},
+    "srt": TIMEOUT | PACKETS,
+    "udp": TIMEOUT | PACKETS,
+    "tcp": TIMEOUT,
+    "rtp": TIMEOUT,
+}
+"""By scheme, for protocol and container; what an address asks for in its query counts more."""
 LIVE = {"flush_packets": "1", "max_delay": "0", "max_interleave_delta": str(MICROSECONDS // 5)}
 """Packets go at once; video waits for sound that does not come no longer than 0.2 s."""
 HLS = {
@@ -61,12 +67,11 @@ class StreamSink(Sink):
         self._files: _Files | None = None
         scheme, is_address, _ = target.partition("://")
         if is_address:
-            if scheme.lower() not in FORMATS:
+            scheme = scheme.lower()
+            if scheme not in FORMATS:
                 raise UsageError(f"{self.name}: cannot stream to {scheme}://; use {', '.join(FORMATS)} or a folder")
-            self._format = FORMATS[scheme.lower()]
-            self._options = OPTIONS.get(self._format, {})
-            self._file = with_query(target, QUERY.get(scheme.lower(), {}))
-            self.place = target
+            self._format, self._options = FORMATS[scheme], OPTIONS[scheme.removesuffix("s")]
+            self._file = self.place = target
         else:
             self._format, self._options = "hls", HLS
             playlist = Path(target) if target.endswith(".m3u8") else Path(target, "index.m3u8")
@@ -86,14 +91,13 @@ class StreamSink(Sink):
     def write(self, frame: LiveFrame) -> None:
         """Send a frame; raises MediaError when the other side does not take it."""
         if self._encoder is None:
-            began = time.monotonic()
-            try:
-                self._encoder = self._begin(frame)
-            except MediaError as error:
-                if time.monotonic() - began < WAIT_SECONDS:
-                    raise
-                raise MediaError(f"{self.name}: no answer within {WAIT_SECONDS} s") from error
-        self._encoder.write(frame)
+            self._encoder = self._begin(frame)
+        try:
+            self._encoder.write(frame)
+        except MediaError as error:
+            if self._format == "rtsp" and isinstance(error.__cause__, av.InvalidDataError):  # as it calls silence
+                raise MediaError(f"{self.name}: no answer in RTSP within {WAIT_SECONDS} s") from error
+            raise
         self._check_files()
 
     def write_sound(self, sound: SoundPacket) -> None:
@@ -118,20 +122,13 @@ class StreamSink(Sink):
             encoder=self._encoder_settings,
             options=LIVE | self._options,
             is_rate_bound=True,
+            is_apart=self._files is None,
             io_open=self._files.open if self._files is not None else None,
         )
 
     def _check_files(self) -> None:
         if self._files is not None and self._files.fault is not None:
             raise MediaError(f"{self.name}: {explain(self._files.fault)}")
-
-
-def with_query(address: str, options: Mapping[str, str]) -> str:
-    """The address with these in its query, but for those that it has already."""
-    _, mark, query = address.partition("?")
-    known = {pair.partition("=")[0] for pair in query.split("&")}
-    added = "&".join(f"{key}={value}" for key, value in options.items() if key not in known)
-    return f"{address}{('&' if query else '') if mark else '?'}{added}" if added else address
 
 
 class _Files:
