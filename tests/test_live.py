@@ -391,6 +391,12 @@ def test_the_governor_waits_longer_after_each_step_up_that_was_taken_back():
     assert gaps[0] < gaps[1] < gaps[2]
 
 
+def test_the_governor_does_not_wait_for_many_frames_where_each_takes_long():
+    governor = Governor(100)
+    steps = [(tick, step.work_scale) for tick in range(12) if (step := governor.update(2000, tick)) is not None]
+    assert steps == [(4, 0.75), (9, 0.5)]
+
+
 def test_the_governor_ends_at_the_smallest_scale_and_never_exceeds_the_users():
     governor = Governor(10, limit=0.5)
     scales = [step.work_scale for tick in range(200) if (step := governor.update(999, tick)) is not None]

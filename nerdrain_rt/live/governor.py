@@ -9,6 +9,9 @@ from nerdrain_rt.live.figures import WorkScaleStep
 WORK_SCALES = (1.0, 0.75, 0.5, 0.375, 0.25)
 WINDOW = 8
 """Frames whose median is held against the budget."""
+SLOW_WINDOW = 3
+SLOW_SECONDS = 2.0
+"""So few are enough where they took so long."""
 SETTLING = 2
 """Frames after a step that do not count: backends get ready for the new size."""
 ROOM = 0.8
@@ -31,6 +34,7 @@ class Governor:
         self._index = 0
         self._window: deque[float] = deque(maxlen=WINDOW)
         self._settling = SETTLING
+        self._began = 0.0
         self._calm = CALM_SECONDS
         self._roomy_since: float | None = None
         self._went_up_at: float | None = None
@@ -55,10 +59,13 @@ class Governor:
         if self._settling:
             self._settling -= 1
             return None
+        if not self._window:
+            self._began = now
         self._window.append(latency_ms)
-        if len(self._window) < WINDOW:
+        is_slow = now - self._began >= SLOW_SECONDS
+        if len(self._window) < (SLOW_WINDOW if is_slow else WINDOW):
             return None
-        median = sorted(self._window)[WINDOW // 2]
+        median = sorted(self._window)[len(self._window) // 2]
         if median > self._budget:
             self._roomy_since = None
             return None if self.is_at_its_end else self._step(1, median, now)
