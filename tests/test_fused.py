@@ -9,7 +9,7 @@ import torch
 
 from tests.triton_cpu import DEVICE, HAS_GPU  # isort: split
 
-from nerdrain_rt.backends.fused import FusedBackend, load, why_missing
+from nerdrain_rt.backends.fused import FusedBackend, kernel_failures, load, why_missing
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import load_weights
@@ -25,9 +25,10 @@ def network(config: NetConfig) -> NerdRain:
     ("config", "size", "dtype", "bound"),
     [
         (NetConfig(width=8, depths=(1, 1, 1), head_width=16), (16, 32), torch.bfloat16, 0.1),
+        (NetConfig(width=40, depths=(1, 1, 1), head_width=16), (16, 16), torch.float16, 0.02),
         pytest.param(NetConfig(width=32, depths=(1, 1, 1)), (16, 16), torch.float16, 0.02, marks=pytest.mark.slow),
     ],
-    ids=["tiny", "S"],
+    ids=["tiny", "wide", "S"],
 )
 @torch.inference_mode()
 def test_the_residual_is_that_of_the_network(config, size, dtype, bound):
@@ -37,6 +38,14 @@ def test_the_residual_is_that_of_the_network(config, size, dtype, bound):
     residual = FusedBackend(copy.deepcopy(net), DEVICE, dtype)(rainy.to(DEVICE)).cpu()
     assert (residual.shape, residual.dtype) == (rainy.shape, torch.float32)
     assert (residual - expected).abs().max() <= bound * expected.abs().max()
+
+
+def test_what_triton_says_of_a_kernel_is_one_line():
+    from triton.runtime.errors import OutOfResources
+
+    message = "fused: a kernel does not run here: out of resource: shared memory"
+    with pytest.raises(BackendError, match=message), kernel_failures():
+        raise OutOfResources(278_528, 232_448, "shared memory")
 
 
 def test_float32_is_refused():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -59,7 +61,8 @@ class FusedBackend:
         with torch.cuda.device(self.device):
             graph = self._graphs.get(rainy.shape)
             if graph is None:
-                graph = self._record(rainy)
+                with kernel_failures():
+                    graph = self._record(rainy)
             self._graphs[rainy.shape] = graph
             self._graphs.move_to_end(rainy.shape)
             graph.rainy.copy_(rainy)
@@ -88,6 +91,17 @@ class FusedBackend:
         torch.cuda.current_stream().wait_stream(stream)
         logger.debug("recorded a graph for %s", tuple(rainy.shape))
         return Graph(graph, static, residual)
+
+
+@contextmanager
+def kernel_failures() -> Iterator[None]:
+    """Raise what Triton says of a kernel as a BackendError of one line."""
+    from triton import TritonError
+
+    try:
+        yield
+    except TritonError as error:
+        raise BackendError(f"fused: a kernel does not run here: {str(error).strip().splitlines()[-1]}") from error
 
 
 def why_missing(device: torch.device) -> str | None:

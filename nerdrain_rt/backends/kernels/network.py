@@ -6,6 +6,8 @@ copy gives, (dy, dx, channel), and every weight that reads them is packed in tha
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +17,9 @@ from nerdrain_rt.backends.kernels.feed_forward import FeedForwardWeights, feed_f
 from nerdrain_rt.backends.kernels.head import HeadWeights, head
 from nerdrain_rt.backends.kernels.resample import merge
 from nerdrain_rt.model.net import Block, Fusion, Head, NerdRain, UNet
+
+WIDEST = 128
+"""Channels of which a GPU's shared memory holds the matrices that a kernel needs."""
 
 
 class Convolution:
@@ -42,6 +47,20 @@ class FusedBlock:
         """B H W C to the same."""
         x = apply_attention(x, attention_matrix(x, self.attention), self.attention)
         return feed_forward(x, self.feed_forward)
+
+
+class PlainBlock:
+    """A Block too wide for the kernels, left to PyTorch; as wide as that are only latents, which have few pixels."""
+
+    def __init__(self, block: Block, order: Tensor, dtype: torch.dtype) -> None:
+        self.block = copy.deepcopy(block).to(dtype)
+        self.order = order.to(block.norm1.weight.device)
+        self.back = self.order.argsort()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """B H W C to the same."""
+        y: Tensor = self.block(x[..., self.back].permute(0, 3, 1, 2))
+        return y.permute(0, 2, 3, 1)[..., self.order].contiguous()
 
 
 class FusedUNet:
@@ -167,16 +186,17 @@ class FusedNet:
         return self.output_fine(fine).permute(0, 3, 1, 2).float().contiguous()
 
 
-def run(blocks: list[FusedBlock], x: Tensor) -> Tensor:
+def run(blocks: list[FusedBlock | PlainBlock], x: Tensor) -> Tensor:
     """One block after the other."""
     for block in blocks:
         x = block(x)
     return x
 
 
-def blocks(modules: nn.Sequential, order: Tensor, dtype: torch.dtype) -> list[FusedBlock]:
+def blocks(modules: nn.Sequential, order: Tensor, dtype: torch.dtype) -> list[FusedBlock | PlainBlock]:
     """Pack the blocks of one level."""
-    return [FusedBlock(block, order, dtype) for block in modules if isinstance(block, Block)]
+    kind = FusedBlock if len(order) <= WIDEST else PlainBlock
+    return [kind(block, order, dtype) for block in modules if isinstance(block, Block)]
 
 
 def conv_of(module: nn.Module) -> nn.Conv2d:
