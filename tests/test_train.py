@@ -1,6 +1,7 @@
 """Training: recipes, exact resumption, checkpoints that survive, several processes."""
 
 import csv
+import math
 import os
 import pickle
 import resource
@@ -392,6 +393,23 @@ def test_command_takes_other_data(recipe, photographs, tmp_path, capsys):
     assert "none" in one_line(capsys.readouterr().err)
     assert run([*arguments, "--pairs", str(photographs), str(photographs), "--minutes", "0"]) == 0
     assert "5 pairs" in load_metadata(tmp_path / "run")["data"]
+
+
+@pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:1", 1)])
+def test_a_gpu_that_trains_alone_has_a_number(name, index):
+    assert Workers(name).device == torch.device("cuda", index)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_in_half_precision_and_resumes(recipe, tmp_path):
+    text = recipe.read_text().replace("'float32'", "'bfloat16'") + "channels_last = true\n"
+    arguments = ["train", str(recipe), "--run", str(tmp_path / "run"), "--device", "cuda"]
+    for steps, options in ((3, []), (6, ["--resume"])):
+        recipe.write_text(text.replace("steps = 2", f"steps = {steps}"))
+        assert run([*arguments, *options]) == 0
+    losses = [float(row["loss"]) for row in rows(tmp_path / "run/log.csv")]
+    assert len(losses) == 6
+    assert all(map(math.isfinite, losses))
 
 
 def test_interrupted_run_saves_its_step_and_ends_with_130(recipe, tmp_path):

@@ -18,8 +18,8 @@ class Workers:
         device = torch.device(device)
         self.rank = int(os.environ.get("RANK", "0"))
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
-        if self.count > 1 and device.type == "cuda":
-            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if self.count > 1 else device.index or 0)
         self.device = device
         """Of this process: each has a CUDA device of its own."""
 
