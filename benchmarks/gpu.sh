@@ -61,6 +61,7 @@ for _ in cold warm; do launch fused --backend fused; done
 launch eager --backend eager
 for _ in cold warm; do launch auto; done
 derain --backend fused
+derain --backend fused --no-temporal
 derain --backend fused --decode-on-gpu
 ! python3 -c 'import torch_tensorrt' 2>/dev/null || bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
 test_on_gpu 150 -m 'not gpu and not slow' tests/test_kernels.py tests/test_color_kernels.py tests/test_fused.py

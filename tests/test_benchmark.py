@@ -475,6 +475,11 @@ def test_a_chart_without_matplotlib_is_refused_before_anything_is_measured(bench
     assert "nerdrain-rt[train]" in str(result.exception)
 
 
+@pytest.mark.parametrize("name", ["gpu.sh", "carried.sh", "train_gpu.sh"])
+def test_scripts_for_gpus_are_bash(name):
+    subprocess.run(["bash", "-n", Path(__file__).parents[1] / "benchmarks" / name], check=True)
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A folder with the scripts for GPUs and a Python that only says what it was asked for."""
