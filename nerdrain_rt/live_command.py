@@ -147,7 +147,8 @@ def live_command(
 ) -> None:
     """Derain a camera or stream while it runs; the newest frame wins, so it never lags.
 
-    Exit codes: 0 at the end of the source or duration, 130 when interrupted.
+    Exit codes: 0 at the end of the source or duration, 1 when the source or the last output is lost, 130 when
+    interrupted.
     """
     set_up_logging(is_verbose=verbose)
     if rate is not None and not math.isfinite(rate):

@@ -41,10 +41,11 @@ def follow(progress: Iterable[LiveProgress], name: str) -> Iterator[LiveProgress
         status.start()
     try:
         for step in progress:
-            for text in _faults(step.stats):
+            faults = list(_faults(step.stats))
+            for text in faults:
                 if text not in told:
-                    told.add(text)
                     console.warn(text)
+            told = set(faults)
             if work_scale is not None and step.stats.work_scale != work_scale:
                 console.note(f"{name}: work scale is now {step.stats.work_scale:g}")
             work_scale = step.stats.work_scale

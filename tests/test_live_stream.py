@@ -10,6 +10,7 @@ import pytest
 
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.live import LiveSettings
+from nerdrain_rt.media import live_stream
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 from nerdrain_rt.media.live_stream import without_password
 from nerdrain_rt.media.stream_sink import StreamSink
@@ -71,6 +72,8 @@ def test_a_connection_that_is_cut_is_found_again(stream):
     assert step.report is not None
     assert [text.split(": ", 1)[1].split(" ")[0] for text in source.warnings[:4]] == ["the", "back", "the", "back"]
     assert source.warnings[0] == f"tcp://127.0.0.1:{port}: the stream ended; trying again"
+    assert source.warnings[2] == f"tcp://127.0.0.1:{port}: the stream ended; trying again (2)"
+    assert source.warnings[3].endswith(" s (2)")
     assert pts[:-1] == sorted(set(pts[:-1]))
     assert step.report.warnings[:2] == tuple(source.warnings[:2])
 
@@ -83,6 +86,19 @@ def test_a_source_that_stays_away_is_given_up_after_the_time_allowed(stream):
     with pytest.raises(MediaError, match=r"the stream ended; not found again within 0\.1 s"):
         list(source)
     source.__exit__(None, None, None)
+
+
+def test_of_many_losses_the_last_are_kept(stream, monkeypatch):
+    monkeypatch.setattr(live_stream, "MOST_WARNINGS", 3)
+    monkeypatch.setattr(live_stream, "BACK_OFF_SECONDS", (0.01,))
+    with (
+        serving(lambda connection, _: connection.sendall(stream[: len(stream) // 2 // 188 * 188])) as port,
+        open_source(f"tcp://127.0.0.1:{port}", QUICK) as source,
+    ):
+        for _ in derain_live(source, make_derainer(strength=0)):
+            if source.warnings and source.warnings[-1].endswith("(4)"):
+                source.stop()
+    assert len(source.warnings) == 3
 
 
 def test_a_lost_source_is_told_of_while_it_is_away(stream):

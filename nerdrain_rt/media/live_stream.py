@@ -36,6 +36,8 @@ WITHOUT_TIMES = {"mpjpeg", "mjpeg", "h264", "hevc", "obu", "m4v"}
 """Demuxers that make times up from a guessed rate."""
 IN_PIECES = {"hls", "dash"}
 """Demuxers that get seconds of pictures at once, which are to be shown one after the other."""
+MOST_WARNINGS = 50
+"""Of a run of weeks the last ones are kept; a loss has its number, so that each is told of."""
 FAULTS_IN_A_ROW = 100
 """Packets that cannot be read or decoded, without a picture between, after which a source counts as lost."""
 
@@ -63,6 +65,7 @@ class LiveStream(LiveSource):
         self._connection: _Connection | None = None
         self._first: tuple[float, av.VideoFrame] | None = None
         self._has_ended = False
+        self._losses = 0
 
     def _open(self) -> None:
         self._connect()
@@ -167,7 +170,9 @@ class LiveStream(LiveSource):
         self._close()
         if patience == 0:
             raise self._address.error(lost)
-        self._warn(f"{lost}; trying again")
+        self._losses += 1
+        count = f" ({self._losses})" if self._losses > 1 else ""
+        self._warn(f"{lost}; trying again{count}")
         for pause in _pauses():
             if not self._wait_until(self.clock.now() + pause):
                 return
@@ -178,7 +183,7 @@ class LiveStream(LiveSource):
                 if patience is not None and self.clock.now() - began > patience:
                     raise self._address.error(f"{lost}; not found again within {patience:g} s") from error
             else:
-                self._warn(f"{self.name}: back after {self.clock.now() - began:.1f} s")
+                self._warn(f"{self.name}: back after {self.clock.now() - began:.1f} s{count}")
                 return
 
     def _check_wishes(self) -> None:
@@ -191,7 +196,7 @@ class LiveStream(LiveSource):
             self._warn(f"{self.name}: gives {float(info.frame_rate):g} frames/s, not {float(settings.rate):g}")
 
     def _warn(self, text: str) -> None:
-        self.warnings.append(text)
+        self.warnings = [*self.warnings[1 - MOST_WARNINGS :], text]
         _log.warning("%s", text)
 
 
