@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -95,12 +96,12 @@ class FusedBackend:
 
 @contextmanager
 def kernel_failures() -> Iterator[None]:
-    """Raise what Triton says of a kernel as a BackendError of one line."""
+    """Raise what Triton, or the C compiler that it runs, says of a kernel as a BackendError of one line."""
     from triton import TritonError
 
     try:
         yield
-    except TritonError as error:
+    except (TritonError, SubprocessError, OSError) as error:
         raise BackendError(f"fused: a kernel does not run here: {str(error).strip().splitlines()[-1]}") from error
 
 
