@@ -76,6 +76,44 @@ def test_frames_that_come_in_time_all_come_out():
     assert (step.report.frames_in, step.report.frames_out) == (30, 30)
 
 
+def test_a_sink_that_worked_and_was_lost_is_tried_again(monkeypatch):
+    class Server(KeepingSink):
+        is_found_again = True
+        closed = 0
+
+        def write(self, frame):
+            if self.fails_at is not None and len(self.frames) >= self.fails_at:
+                raise MediaError("server: connection reset by peer")
+            super().write(frame)
+
+        def close(self):
+            self.closed += 1
+
+    monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 0.05)
+    monkeypatch.setattr("nerdrain_rt.live.sinks.RETRY_SECONDS", 0.05)
+    server, errors = Server(fails_at=50), []
+    with FrameSource(10**6, gate=lambda _: time.sleep(0.002)) as source:
+        for step in derain_live(source, make_derainer(strength=0), [server]):
+            error = step.stats.sinks[0].error
+            if error not in errors[-1:]:
+                errors.append(error)
+            if server.closed == 2:
+                server.fails_at = None
+            if errors[-2:] == ["server: connection reset by peer; trying again", None]:
+                source.stop()
+    assert step.report.sinks[0].error is None
+    assert len(server.frames) > 50
+    assert errors == [None, "server: connection reset by peer; trying again", None]
+
+
+def test_a_sink_that_never_worked_is_not_tried_again():
+    server = KeepingSink(fails_at=0)
+    server.is_found_again = True
+    with FrameSource(50, gate=lambda _: time.sleep(0.002)) as source, pytest.raises(MediaError, match="no output"):
+        for _ in derain_live(source, make_derainer(strength=0), [server]):
+            pass
+
+
 def test_each_sink_gets_a_picture_of_its_own_with_the_same_samples():
     pace, sinks = OneByOne(), (KeepingSink("a"), KeepingSink("b"))
     with FrameSource(2, gate=pace) as source:

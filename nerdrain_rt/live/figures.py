@@ -18,11 +18,11 @@ class SinkStats:
     name: str
     frames_written: int
     dropped: int
-    """Frames that came while it was busy."""
+    """Frames that came while it was busy or lost."""
     latency_ms: float | None
     """Median from capture to written, lately."""
     error: str | None
-    """Why it was given up; None while all is well."""
+    """Why it was given up or is tried again; None while all is well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class LiveSession:
         for frame in frames:
             if derainer.backend is not self._derainer.backend:
                 derainer = copy.copy(self._derainer)
-            derainer.settings = self._derainer.settings
+            derainer.settings = replace(self._derainer.settings, temporal=False)  # frames come one at a time
             kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
             for clean in derainer.derain([replace(frame, rainy=kept)], on):
                 yield cast(LiveFrame, clean)

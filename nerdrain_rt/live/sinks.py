@@ -21,6 +21,10 @@ from nerdrain_rt.stages import Outlet
 
 STALLED_SECONDS = 10.0
 """A sink that is inside one frame for longer is told of as failed until it goes on."""
+PROVEN_SECONDS = 6.0
+"""A sink that took frames for so long works: a server that is not there, or is silent, shows sooner."""
+RETRY_SECONDS = 5.0
+"""Until a sink that worked and was lost is tried again."""
 SOUND_PACKETS = 1000
 """Sound that waits for a frame, at most; some 20 seconds."""
 
@@ -34,45 +38,80 @@ class _Line:
         self._source = source
         self._now = now
         self._busy_since: float | None = None
+        self._began: float | None = None
+        self._lost: Exception | None = None
+        self._missed = 0
         self._sound: deque[SoundPacket] = deque(maxlen=SOUND_PACKETS)
         self.outlet = Outlet(self._work, name=sink.name)
 
     @property
     def error(self) -> str | None:
-        """Why it failed; None while it did not."""
-        error, since = self.outlet.error, self._busy_since
-        if error is None and since is not None and self._now() - since > STALLED_SECONDS:
+        """Why it failed, or was lost and is being tried again; None while it works."""
+        since = self._busy_since
+        if self.outlet.error is not None:
+            return self._in_words(self.outlet.error)
+        if self._lost is not None:
+            return f"{self._in_words(self._lost)}; trying again"
+        if since is not None and self._now() - since > STALLED_SECONDS:
             return f"{self.sink.name}: has taken nothing for {STALLED_SECONDS:g} s"
-        if error is None:
-            return None
-        return str(error) if isinstance(error, DerainError) else f"{self.sink.name}: {explain(error)}"
+        return None
 
     @property
     def stats(self) -> SinkStats:
         """Its figures now."""
         latency = self.meter.quantile(0.5)
-        return SinkStats(self.sink.name, self.meter.count, self.outlet.dropped, latency, self.error)
+        dropped = self.outlet.dropped + self._missed
+        return SinkStats(self.sink.name, self.meter.count, dropped, latency, self.error)
 
     def put_sound(self, sound: SoundPacket) -> None:
         """Keep sound until the next frame."""
         self._sound.append(sound)
 
+    def _in_words(self, error: Exception) -> str:
+        return str(error) if isinstance(error, DerainError) else f"{self.sink.name}: {explain(error)}"
+
     def _work(self, frames: Iterator[LiveFrame]) -> None:
         try:
             for frame in frames:
-                self._busy_since = self._now()
-                if not self.meter.count:
+                if self._began is None:
                     self.sink.open(self._source)
-                self._write_sound()
-                self.sink.write(frame)
-                self._busy_since, now = None, self._now()
-                self.meter.add(now, 1000 * (now - frame.captured))
+                    self._began = self._now()
+                if self._now() < self._began:
+                    self._missed += 1
+                    continue
+                try:
+                    self._write(frame)
+                except (DerainError, OSError) as error:
+                    self._try_again(error)
         except BaseException:
             with suppress(Exception):
                 self.sink.close()
             raise
         self._write_sound()
         self.sink.close()
+
+    def _write(self, frame: LiveFrame) -> None:
+        self._busy_since = self._now()
+        self._write_sound()
+        self.sink.write(frame)
+        self._busy_since, now = None, self._now()
+        self.meter.add(now, 1000 * (now - frame.captured))
+        if self._is_proven:
+            self._lost = None
+
+    @property
+    def _is_proven(self) -> bool:
+        return self._began is not None and self._now() - self._began > PROVEN_SECONDS
+
+    def _try_again(self, error: Exception) -> None:
+        """Begin anew in a while; raises the error of a sink that cannot or never worked."""
+        if not self.sink.is_found_again or not (self._lost or self._is_proven):
+            raise error
+        with suppress(Exception):
+            self.sink.close()
+        self._sound.clear()
+        self._lost, self._busy_since = error, None
+        self._began = self._now() + RETRY_SECONDS
 
     def _write_sound(self) -> None:
         while self._sound:

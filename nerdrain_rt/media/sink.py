@@ -28,6 +28,8 @@ class Sink:
     name = "nothing"
     place: str | None = None
     """The address, device or real path that no other sink may write to."""
+    is_found_again = False
+    """Whether a write after one that failed and a `close` begins anew: what was lost once it worked is tried again."""
 
     def open(self, source: SinkInput) -> None:
         """Get ready; called once, before the first frame."""
@@ -39,4 +41,4 @@ class Sink:
         """Take some sound; it may be later than the frames so far, never much earlier."""
 
     def close(self) -> None:
-        """End; called once, also after an error, if `open` was."""
+        """End; called also after an error, if `open` was."""

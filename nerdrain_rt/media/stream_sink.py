@@ -72,6 +72,7 @@ class StreamSink(Sink):
                 raise UsageError(f"{self.name}: cannot stream to {scheme}://; use {', '.join(FORMATS)} or a folder")
             self._format, self._options = FORMATS[scheme], OPTIONS[scheme.removesuffix("s")]
             self._file = self.place = target
+            self.is_found_again = True
         else:
             self._format, self._options = "hls", HLS
             playlist = Path(target) if target.endswith(".m3u8") else Path(target, "index.m3u8")
