@@ -161,6 +161,40 @@ compile_all(int(sys.argv[1]))
 """
 
 
+MEASURE = """
+from types import SimpleNamespace
+import torch, triton
+from triton.backends.compiler import GPUTarget
+from nerdrain_rt.backends.kernels.head import head_kernel as tuner
+
+compiled = []
+triton.knobs.runtime.jit_post_compile_hook = lambda **kernel: compiled.append(kernel["key"])
+triton.runtime.driver.set_active(SimpleNamespace(
+    get_current_device=lambda: 0,
+    get_current_stream=lambda device: 0,
+    get_current_target=lambda: GPUTarget("cuda", 90, 32),
+    get_benchmarker=lambda: lambda call, quantiles: [len(compiled), 0, 0],
+))
+x, weight, bias = torch.zeros(64, dtype=torch.float16), torch.zeros(64, dtype=torch.float16), torch.zeros(64)
+arguments = [x, *[weight] * 4, *[bias] * 4, x, 64, 8, 8]
+sizes = {"C": 16, "CP": 16, "HIDDEN": 16, "HP": 16, "CHANNELS_OUT": 3, "OUT": 16}
+tuner.nargs = dict(zip(tuner.arg_names, arguments))
+configs = tuner.prune_configs({"grid": (1,), "warmup": False} | sizes)
+assert not compiled
+print(tuner.do_bench(None, quantiles=(0.5,))[0], len(configs))
+tuner.fn.warmup(*arguments, grid=(1,), **sizes, **configs[-1].all_kwargs())
+print(len(compiled), len(configs))
+"""
+
+
+def test_what_is_measured_is_compiled_before_all_at_once():
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-c", MEASURE]
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["5"] * 4
+
+
 SHARED_MEMORY = {89: 101_376, 90: 232_448}
 """Bytes that a program may have, by compute capability."""
 

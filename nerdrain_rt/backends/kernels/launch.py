@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,16 +20,44 @@ def tuned(*configs: triton.Config, key: list[str], rows: Callable[[dict[str, Any
     `rows` gives the channels of a kernel's tiles: one warp for sixteen of them, the height of a matrix instruction,
     keeps a thread's registers few and its work its own. Configurations for which it gives 0 are left out.
     """
+    if triton.knobs.runtime.interpret:
+        return triton.autotune(configs=list(configs[:1]), key=key)
 
-    def fitting(configs: list[triton.Config], named: dict[str, Any], **constants: Any) -> list[triton.Config]:
-        assert rows is not None
-        return [
-            config for config in configs if config.num_warps == min(rows(named | constants | config.kwargs) // 16, 8)
-        ]
+    def decorated(function: Any) -> Any:
+        uncompiled: list[Callable[[], None]] = []
 
-    chosen = list(configs[:1]) if triton.knobs.runtime.interpret else list(configs)
-    prune = {"early_config_prune": fitting} if rows and len(chosen) > 1 else None
-    return triton.autotune(configs=chosen, key=key, prune_configs_by=prune, cache_results=True)
+        def fitting(configs: list[triton.Config], named: dict[str, Any], **constants: Any) -> list[triton.Config]:
+            def fits(config: triton.Config) -> bool:
+                return not rows or config.num_warps == min(rows(named | constants | config.kwargs) // 16, 8)
+
+            kept = [config for config in configs if fits(config)]
+            # Types in place of tensors, which would be held until there is something to measure.
+            arguments = [getattr(argument, "dtype", argument) for argument in named.values()]
+            uncompiled[:] = [partial(compile_side_by_side, function, kept, arguments, constants)]
+            return kept
+
+        def measure(call: Callable[[], object], quantiles: tuple[float, ...]) -> Any:
+            while uncompiled:
+                uncompiled.pop()()
+            return triton.runtime.driver.active.get_benchmarker()(call, quantiles=quantiles)
+
+        prune = {"early_config_prune": fitting}
+        tune = triton.autotune(
+            configs=list(configs), key=key, prune_configs_by=prune, do_bench=measure, cache_results=True
+        )
+        return tune(function)
+
+    return decorated
+
+
+def compile_side_by_side(
+    function: Any, configs: list[triton.Config], arguments: list[Any], constants: dict[str, Any]
+) -> None:
+    """Compile a kernel's configurations in threads before they are measured one after the other."""
+    options = {name: value for name, value in constants.items() if name not in ("grid", "warmup")}
+    with ThreadPoolExecutor() as pool, triton.AsyncCompileMode(pool, ignore_errors=True):
+        for config in configs:
+            function.warmup(*arguments, grid=(1,), **options, **config.all_kwargs())
 
 
 def walks(*pairs: int, **others: int) -> list[triton.Config]:
