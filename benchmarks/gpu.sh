@@ -41,11 +41,11 @@ step() {
 bench() { # FILE LIMIT OPTION...
   step "$out/$1" "$2" python3 -m nerdrain_rt bench --json --device cuda --input samples/rain_street.mp4 "${@:3}"
 }
-derain() { # OPTION...
-  step /dev/stdout 90 python3 -m nerdrain_rt video samples/rain_street.mp4 -o "$scratch/clean.mp4" -y --json "$@"
+derain() { # SOURCE OPTION...
+  step /dev/stdout 90 python3 -m nerdrain_rt video "$1" -o "$scratch/clean.mp4" -y --json --device cuda "${@:2}"
 }
 launch() { # CACHE OPTION...: one frame, with the kernels and choices that are kept in a folder
-  NERDRAIN_CACHE=$scratch/$1 TRITON_CACHE_DIR=$scratch/$1 derain --device cuda --end 0.04 "${@:2}"
+  NERDRAIN_CACHE=$scratch/$1 TRITON_CACHE_DIR=$scratch/$1 derain samples/rain_street.mp4 --end 0.04 "${@:2}"
 }
 test_on_gpu() { # LIMIT OPTION...
   local at_once=()
@@ -60,9 +60,15 @@ test_on_gpu 200 -m gpu --ignore tests/test_compile.py
 for _ in cold warm; do launch fused --backend fused; done
 launch eager --backend eager
 for _ in cold warm; do launch auto; done
-derain --backend fused
-derain --backend fused --no-temporal
-derain --backend fused --decode-on-gpu
+clip=$scratch/clip.mp4
+step /dev/stdout 60 python3 -c "
+from pathlib import Path
+from nerdrain_rt.benchmark.pipeline import make_clip
+make_clip(Path('$clip'), (1080, 1920), 300)"
+for options in '' --no-temporal '--no-temporal --decode-on-gpu'; do
+  # shellcheck disable=SC2086 # several words are several options
+  derain "$clip" --backend fused $options
+done
 ! python3 -c 'import torch_tensorrt' 2>/dev/null || bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
 test_on_gpu 150 -m 'not gpu and not slow' tests/test_kernels.py tests/test_color_kernels.py tests/test_fused.py
 test_on_gpu 120 -m gpu tests/test_compile.py
