@@ -81,10 +81,10 @@ def with_stats(progress: Iterable[LiveProgress]) -> Iterator[LiveProgress]:
 
 def describe(stats: LiveStats) -> str:
     """The figures of a moment in words."""
-    if not stats.is_connected:
-        return f"frame {stats.frames_out}, waiting for the source"
     if stats.latency_ms is None:
         return "waiting for the first frame"
+    if not stats.is_connected:
+        return f"frame {stats.frames_out}, waiting for the source"
     scale = "" if stats.work_scale == 1 else f", work scale {stats.work_scale:g}"
     return (
         f"frame {stats.frames_out}, {stats.fps:.1f} fps, latency {stats.latency_ms or 0:.0f} ms"

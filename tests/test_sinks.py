@@ -15,12 +15,14 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 
 from nerdrain_rt.errors import CameraError, MediaError, UsageError
 from nerdrain_rt.live import LiveSettings, Sinks
 from nerdrain_rt.media import stream_sink, virtual_camera
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 from nerdrain_rt.media.paced_file import PacedFile
+from nerdrain_rt.media.picture_copies import beside
 from nerdrain_rt.media.sinks import EncoderSettings, Recording, SinkInput, StreamSink, VirtualCamera, open_sink
 from nerdrain_rt.media.sound_track import COPIED
 from nerdrain_rt.pipeline import derain_live
@@ -137,6 +139,17 @@ def test_turned_pictures_stand_beside_each_other(tmp_path):
         recording = Recording(tmp_path / "rec.mkv")
         list(derain_live(source, make_derainer(), [recording], settings=LiveSettings(side_by_side=True)))
     assert sizes(tmp_path / "rec.mkv")[0] == (96, 96)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuvj422p", "gray", "rgb24"])
+def test_pictures_of_any_format_stand_beside_each_other(pixel_format):
+    picture = clips.picture(1, (48, 64), pixel_format)
+    both = beside(picture, picture)
+    assert (both.format.name, both.height, both.width) == ("yuv420p", 48, 128)
+    assert both.color_range == ColorRange.MPEG
+    shown = both.to_ndarray(format="gray").astype(int)
+    assert np.abs(shown[:, :64] - picture.to_ndarray(format="gray")).mean() < 3
+    assert (shown[:, :64] == shown[:, 64:]).all()
 
 
 def test_odd_sizes_are_made_even(tmp_path):

@@ -14,13 +14,12 @@ from av.codec.context import Flags
 from av.format import ContainerFormat
 from av.format import Flags as ContainerFlags
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import starts
 from nerdrain_rt.media.containers import holds
 from nerdrain_rt.media.live_base import LIVE_TIME_BASE
-from nerdrain_rt.media.picture_copies import PictureCopies
+from nerdrain_rt.media.picture_copies import PictureCopies, limited
 from nerdrain_rt.media.report import explain
 from nerdrain_rt.media.sound_track import SoundTrack
 
@@ -227,21 +226,8 @@ class LiveEncoder:
 
     def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:
         """The picture in the encoder's size, as yuv420p, with times and type of its own."""
-        height, width = self._fitted_size
-        if picture.format.name == "yuv420p" and (picture.height, picture.width) == self._fitted_size:
-            return self._copies.of(picture)
-        matrix = None
-        if picture.format.is_rgb:
-            matrix = "itu709" if height >= 720 else "itu601"
-        # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
-        return picture.reformat(
-            width=width,
-            height=height,
-            format="yuv420p",
-            dst_colorspace=matrix,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
+        fitted = limited(picture, self._fitted_size)
+        return self._copies.of(picture) if fitted is picture else fitted
 
     def _let_go(self) -> None:
         self._is_over = True

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 from av.filter import Graph
+from av.video.reformatter import ColorRange
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+HD_LINES = 720
 TURNS = {90: (("transpose", "cclock"),), 180: (("hflip",), ("vflip",)), 270: (("transpose", "clock"),)}
 """FFmpeg's filters for a rotation in counter-clockwise degrees."""
 
@@ -46,7 +48,8 @@ class PictureCopies:
 
 def beside(rainy: av.VideoFrame, clean: av.VideoFrame) -> av.VideoFrame:
     """Both in one picture of twice the width, as yuv420p."""
-    left, right = (_limited(picture) for picture in (rainy, clean))
+    size = clean.height, clean.width // 2 * 2
+    left, right = (limited(picture, size) for picture in (rainy, clean))
     both = av.VideoFrame(2 * left.width, left.height, "yuv420p")
     for index in range(3):
         target = _rows(both, index)
@@ -63,6 +66,20 @@ def _rows(picture: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
     return np.ndarray((plane.height, plane.width), np.uint8, memoryview(plane), strides=(plane.line_size, 1))
 
 
-def _limited(picture: av.VideoFrame) -> av.VideoFrame:
-    """The picture as yuv420p with an even width."""
-    return picture.reformat(format="yuv420p", width=picture.width // 2 * 2, threads=1)
+def limited(picture: av.VideoFrame, size: tuple[int, int]) -> av.VideoFrame:
+    """The picture as every player shows it: yuv420p of (height, width) in the limited range; itself where it is so."""
+    height, width = size
+    if picture.format.name == "yuv420p" and (picture.height, picture.width) == size:
+        return picture
+    matrix = None
+    if picture.format.is_rgb:
+        matrix = "itu709" if height >= HD_LINES else "itu601"
+    # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
+    return picture.reformat(
+        width=width,
+        height=height,
+        format="yuv420p",
+        dst_colorspace=matrix,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,
+    )
