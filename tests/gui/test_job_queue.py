@@ -4,6 +4,7 @@ from pathlib import Path
 
 import av
 import pytest
+from nerdrain_gui.file_facts import read_facts
 from nerdrain_gui.job_queue import JobQueue
 from nerdrain_gui.jobs import FileJob, JobOptions, State, free_target, read_jobs, write_jobs
 
@@ -202,3 +203,8 @@ def test_shutting_down_within_a_slow_frame_gives_up_waiting_and_clears_up(queue,
     queue.discard_leftovers()
     assert time.monotonic() - started < 1
     assert not leftovers(clip.parent)
+
+
+def test_a_turned_clip_is_listed_upright(app, tmp_path):
+    facts = read_facts(clips.video(tmp_path / "turned.mp4", size=(48, 64), frames=2, rotation=90))
+    assert facts.size == (64, 48)
