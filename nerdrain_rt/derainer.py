@@ -198,7 +198,7 @@ class Derainer:
             if parts is not None and len(parts[1]) == 1:
                 _, [rainy], [residual], mark = parts
                 with lane.after(mark), in_one_thread(self._threads):
-                    seen = Seen.of(rainy, residual)
+                    seen = Seen(rainy, residual)
             yield frame, parts, seen
 
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Self, TypeVar
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,21 +40,20 @@ SMALLEST_SIDE = 12
 """Of pictures that OpenCV finds flow in."""
 
 
-class Seen(NamedTuple):
-    """A frame as the network leaves it (1 3 H W in [0, 1]), and as 8-bit gray, smaller where it is large."""
+class Seen:
+    """A frame as the network leaves it: `rainy` in [0, 1] and what is added to it, both 1 3 H W."""
 
-    clean: Tensor
-    guide: npt.NDArray[np.uint8]
+    def __init__(self, rainy: Tensor, residual: Tensor) -> None:
+        self.clean = (rainy + residual.float()).clamp_(0, 1)
 
-    @classmethod
-    def of(cls, rainy: Tensor, residual: Tensor) -> Self:
-        """`rainy` in [0, 1] and what the network adds to it, both 1 3 H W."""
-        clean = (rainy + residual.float()).clamp_(0, 1)
-        gray = clean.mean(1, keepdim=True)
+    @cached_property
+    def guide(self) -> npt.NDArray[np.uint8]:
+        """In gray, smaller where it is large."""
+        gray = self.clean.mean(1, keepdim=True)
         shrink = min(1.0, (GUIDE_PIXELS / gray[0].numel()) ** 0.5)
         if shrink < 1:
             gray = F.interpolate(gray, scale_factor=shrink, mode="bilinear", antialias=True)
-        return cls(clean, (gray[0, 0] * 255).round_().to(torch.uint8).cpu().numpy())
+        return np.asarray((gray[0, 0] * 255).round_().to(torch.uint8).cpu())
 
 
 def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | None]]:
@@ -89,16 +89,17 @@ def passing_rain(seen: Seen, neighbours: tuple[Seen, Seen], residual: Tensor, *,
     `strength` is the share of the rain that is taken out, of `residual` already.
     """
     clean = seen.clean
-    if min(seen.guide.shape) < SMALLEST_SIDE or any(other.clean.shape != clean.shape for other in neighbours):
+    taken = (residual.float().mean(1, keepdim=True) / -strength - FAINT / 255).clamp_(min=0)
+    rain = _trust(_around(taken, RAIN_BLOCK), RAIN)
+    is_alone = any(other.clean.shape != clean.shape for other in neighbours)
+    if is_alone or not rain.any() or min(seen.guide.shape) < SMALLEST_SIDE:
         return torch.zeros_like(clean)
     first, second = (_moved(other.clean, _flow(seen.guide, other.guide)) for other in neighbours)
     lower, upper = torch.minimum(first, second), torch.maximum(first, second)
     excess = clean - upper
-    trust = _trust(excess.mean(1, keepdim=True), EXCESS)
+    trust = rain * _trust(excess.mean(1, keepdim=True), EXCESS)
     trust *= _trust((upper - lower).mean(1, keepdim=True), DISAGREEMENT)
     trust *= _trust(_around((lower - clean).clamp_(min=0).mean(1, keepdim=True), DEFICIT_BLOCK), DEFICIT)
-    taken = (residual.float().mean(1, keepdim=True) / -strength - FAINT / 255).clamp_(min=0)
-    trust *= _trust(_around(taken, RAIN_BLOCK), RAIN)
     return excess.clamp_(min=0).mul_(trust).mul_(-strength)
 
 

@@ -40,7 +40,7 @@ def streaked(picture: np.ndarray, added: float = 0.15) -> np.ndarray:
 
 def seen(picture: np.ndarray) -> Seen:
     values = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
-    return Seen.of(values, torch.zeros_like(values))
+    return Seen(values, torch.zeros_like(values))
 
 
 def removed(here: np.ndarray, before: np.ndarray, after: np.ndarray, residual: float = RAIN_SEEN, **more: float):
@@ -218,8 +218,9 @@ def test_a_residual_of_zero_stays_zero(tmp_path):
 
 @pytest.mark.gpu
 def test_a_gpu_compares_as_the_processor():
-    def on_gpu(values: Seen) -> Seen:
-        return Seen(values.clean.cuda(), values.guide)
+    def on_gpu(frame: Seen) -> Seen:
+        values = frame.clean.cuda()
+        return Seen(values, torch.zeros_like(values))
 
     here, before, after = (seen(picture) for picture in (streaked(texture(1)), texture(0), texture(2)))
     residual = torch.full_like(here.clean, RAIN_SEEN)

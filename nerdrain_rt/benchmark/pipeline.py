@@ -21,7 +21,7 @@ from nerdrain_rt.media.writer import OutputSettings, VideoWriter
 from nerdrain_rt.pipeline import derain_video
 
 RATE = 30
-STAGES = ("decode", "prepare", "predict", "finish", "encode")
+STAGES = ("decode", "prepare", "predict", "compare", "finish", "encode")
 HELD_BYTES = 2**32
 """At most this much of prepared frames is held to time the stages with their input in memory."""
 
@@ -35,6 +35,7 @@ class StageSeconds:
     decode: float
     prepare: float
     predict: float
+    compare: float
     finish: float
     encode: float
     pipeline: float
@@ -149,6 +150,7 @@ def measure_stages(name: str, clip: Path, backend: Backend, output: OutputSettin
         "decode": seconds_of(decode),
         "prepare": seconds_of(lambda: exhaust(derainer.prepare(frames))),
         "predict": seconds_of(lambda: exhaust(derainer.predict(prepared))),
+        "compare": seconds_of(lambda: exhaust(derainer.compare(predicted))),
         "finish": seconds_of(lambda: exhaust(derainer.finish(predicted))),
         "encode": seconds_of(encode),
     }

@@ -123,7 +123,7 @@ def _seen(
     for name, rainy, target in frames:
         values = to_tensor(rainy)
         residual = derainer.residual(values)
-        yield name, rainy, target, residual, Seen.of(values, residual)
+        yield name, rainy, target, residual, Seen(values, residual)
 
 
 def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:
