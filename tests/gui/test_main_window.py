@@ -328,13 +328,13 @@ def test_two_hundred_windows_leave_nothing_behind(app, tmp_path, clip, monkeypat
     assert open_files() <= files + 2
 
 
-def test_without_a_display_the_command_says_so_and_exits_with_1():
+def test_without_a_display_the_command_says_so_and_is_refused():
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environment.pop("QT_QPA_PLATFORM", None)
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     command = [sys.executable, "-m", "nerdrain_gui"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.startswith("error: no display")
     assert len(run.stderr.splitlines()) == 1
 
