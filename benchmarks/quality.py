@@ -7,7 +7,8 @@ Run as `python benchmarks/quality.py [--weights NAME|FILE] [--sheets DIR]`; the 
   the n-th one's rain always has the seed n. `showers`: the rain of `nerdrain rain` at each of five intensities in each
   of three scenes, a camera that stands, one that drives at 15 m/s, and one at night, for which the photograph keeps a
   part of its light. `looks`: each kind of rain that is drawn for training.
-- each dry clip's first frames: `dry`, as they are; `moving`, under the rain of `nerdrain rain CLIP --seed 1`.
+- each dry clip's first frames but the very first, which has no frame before it to be compared with: `dry`, as they are;
+  `moving`, under the rain of `nerdrain rain CLIP --seed 1`.
 
 The sheets show these and the clip of real rain. Pictures larger than `--longest` are cut to their middles and never
 shrunk, so that streaks keep their size. None of them was trained on. PSNR and SSIM are of Y, that of dry clips of RGB.
@@ -144,8 +145,8 @@ class Data:
             yield self._pair(name, *add_rain(to_tensor(read_image(path)), generator, LOOKS[name]))
 
     def dry(self, clip: str) -> Iterator[Picture]:
-        """The first frames of a dry clip."""
-        for picture in islice(read_pictures(self._clip(clip)), self.frames):
+        """The first frames of a dry clip, and one more at either end."""
+        for picture in islice(read_pictures(self._clip(clip)), self.frames + 2):
             yield Picture(f"{clip}, frame {picture.name}", self._middle(picture.rgb))
 
     def moving(self, clip: str) -> Iterator[Pair]:
@@ -210,8 +211,8 @@ class Quality:
 
     def clip(self, name: str) -> dict[str, Any]:
         """Harm to the dry frames, and scores and flicker of those with moving rain."""
-        dry = self._derain_video((*picture, None) for picture in self._data.dry(name))
-        moving = self._derain_video(self._data.moving(name))
+        dry = self._derain_video((*picture, None) for picture in self._data.dry(name))[1:-1]
+        moving = self._derain_video(self._data.moving(name))[1:-1]
         self.shown["dry"] += [dry[0], dry[-1]]
         self.shown["moving"] += [moving[0], moving[-1]]
         return {"dry": summary(Harm.of(dry)), "moving": _means([Evaluation.of(moving)]) | summary(Flicker.of(moving))}

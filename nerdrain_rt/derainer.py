@@ -173,7 +173,7 @@ class Derainer:
     def compare(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
         """The step for videos: each residual with the rain that only the frames around tell from texture.
 
-        Keeps two frames back. Interlaced frames and fewer than three frames pass as they are.
+        One frame behind. The first and the last one and interlaced ones pass as they are.
         """
         if not self.compares_frames:
             yield from predicted

@@ -7,7 +7,6 @@ the brighter of the two; but only where the network sees rain around, so that dr
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -27,12 +26,12 @@ EXCESS: Limits = (2, 4)
 """Of a frame over both neighbours."""
 DISAGREEMENT: Limits = (24, 12)
 """Between the neighbours."""
-DEFICIT: Limits = (4, 2)
+DEFICIT: Limits = (2.5, 1.25)
 """Of a frame under both neighbours, around a place: rain only adds light, so there the flow is wrong."""
 RAIN: Limits = (0.2, 0.5)
 """What the network takes away around a place, beyond `FAINT`."""
 FAINT = 1.5
-DEFICIT_BLOCK, RAIN_BLOCK = 8, 64
+DEFICIT_BLOCK, RAIN_BLOCK = 16, 64
 """Sides in pixels of the squares over which these are averaged."""
 GUIDE_PIXELS = 230_400
 """Flow is found in pictures of about this size at most."""
@@ -57,13 +56,10 @@ class Seen:
 
 
 def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | None]]:
-    """Each item with those around it, at the ends with the next two; None where there are fewer than three.
-
-    An error of the source comes after the items before it.
-    """
+    """Each item with those around it, None at the ends; an error of the source comes after the items before it."""
     near: deque[Item] = deque(maxlen=3)
     source, error = iter(items), None
-    for count in itertools.count(1):
+    while True:
         try:
             near.append(next(source))
         except StopIteration:
@@ -71,14 +67,12 @@ def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | Non
         except Exception as raised:
             error = raised
             break
-        if count == 3:
-            yield near[0], (near[1], near[2])
-        if count >= 3:
+        if len(near) == 3:
             yield near[1], (near[0], near[2])
-    if len(near) == 3:
-        yield near[2], (near[1], near[0])
-    else:
-        yield from ((item, None) for item in near)
+        elif len(near) == 1:
+            yield near[0], None
+    if len(near) > 1:
+        yield near[-1], None
     if error is not None:
         raise error
 

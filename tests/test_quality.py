@@ -142,7 +142,7 @@ def test_moving_rain_is_that_of_the_rain_command(data, folder, tmp_path):
 
     pairs = list(data.moving("gopro_walk"))
 
-    assert len(pairs) == 2
+    assert len(pairs) == 4
     for pair, rainy in zip(pairs, expected, strict=False):
         assert np.array_equal(pair.rainy, rainy)
         assert not np.array_equal(pair.rainy, pair.target)
