@@ -35,8 +35,8 @@ DEFICIT_BLOCK, RAIN_BLOCK = 16, 64
 """Sides in pixels of the squares over which these are averaged."""
 GUIDE_PIXELS = 230_400
 """Flow is found in pictures of about this size at most."""
-SMALLEST_SIDE = 12
-"""Of pictures that OpenCV finds flow in."""
+SMALLEST_SIDE = 16
+"""Of pictures that OpenCV finds flow in; in those of fewer rows it reads beyond them."""
 
 
 class Seen:

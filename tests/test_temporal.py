@@ -127,10 +127,17 @@ def test_a_cut_is_left():
     assert not removed(here, texture(seed=1), here).any()
 
 
-@pytest.mark.parametrize("size", [(SMALLEST_SIDE - 1, 64), (64, 1)])
+@pytest.mark.parametrize("size", [(SMALLEST_SIDE - 1, 64), (15, 400), (64, 1)])
 def test_frames_too_small_for_flow_are_left(size):
     picture = np.full((*size, 3), 0.5, np.float32)
     assert not removed(picture + 0.2, picture, picture).any()
+
+
+@pytest.mark.parametrize("size", [(SMALLEST_SIDE, 64), (SMALLEST_SIDE, 4000), (4000, SMALLEST_SIDE)])
+def test_flow_is_found_in_the_smallest_frames(size):
+    picture = np.full((*size, 3), 0.5, np.float32)
+    picture[8, 8] = 0.6
+    assert removed(picture, picture, picture).shape == (*size, 3)
 
 
 def test_frames_of_another_size_are_no_neighbours():
