@@ -168,7 +168,7 @@ class Derainer:
     @property
     def compares_frames(self) -> bool:
         """Whether `compare` changes anything: several devices share the frames, so that none sees all."""
-        return self.settings.temporal and len(self._tiled) == 1
+        return self.settings.temporal and self.settings.strength > 0 and len(self._tiled) == 1
 
     def compare(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
         """The step for videos: each residual with the rain that only the frames around tell from texture.
@@ -186,8 +186,7 @@ class Derainer:
                 continue
             planes, rainy, [residual], _ = parts
             with lane.after(), in_one_thread(self._threads):
-                more = passing_rain(seen, (others[0], others[1]), residual, strength=self.settings.strength)
-                changed = residual + more
+                changed = residual + self.settings.strength * passing_rain(seen, (others[0], others[1]))
             lane.wait()  # `residual` was made in another lane, which may have its memory from here on
             yield frame, (planes, rainy, [changed], None)
 
@@ -198,7 +197,7 @@ class Derainer:
             if parts is not None and len(parts[1]) == 1:
                 _, [rainy], [residual], mark = parts
                 with lane.after(mark), in_one_thread(self._threads):
-                    seen = Seen(rainy, residual)
+                    seen = Seen(rainy, residual, strength=self.settings.strength)
             yield frame, parts, seen
 
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:

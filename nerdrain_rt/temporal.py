@@ -40,10 +40,22 @@ SMALLEST_SIDE = 16
 
 
 class Seen:
-    """A frame as the network leaves it: `rainy` in [0, 1] and what is added to it, both 1 3 H W."""
+    """A frame without all that the network sees of its rain; `rainy` in [0, 1] and `residual` are 1 3 H W.
 
-    def __init__(self, rainy: Tensor, residual: Tensor) -> None:
-        self.clean = (rainy + residual.float()).clamp_(0, 1)
+    `residual` is what the network adds, times `strength`. The comparison is of frames at full strength, else rain that
+    is left on purpose would be taken for more of it.
+    """
+
+    def __init__(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
+        self._residual = residual
+        self._strength = strength
+        self.clean = torch.add(rainy, residual.float(), alpha=1 / strength).clamp_(0, 1)
+
+    @property
+    def rain(self) -> Tensor:
+        """How much is known to be rain around each pixel: 1 1 H W, from 0 to 1."""
+        taken = (self._residual.float().mean(1, keepdim=True) / -self._strength - FAINT / 255).clamp_(min=0)
+        return _trust(_around(taken, RAIN_BLOCK), RAIN)
 
     @cached_property
     def guide(self) -> npt.NDArray[np.uint8]:
@@ -77,14 +89,9 @@ def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | Non
         raise error
 
 
-def passing_rain(seen: Seen, neighbours: tuple[Seen, Seen], residual: Tensor, *, strength: float = 1.0) -> Tensor:
-    """What to add to `seen.clean` besides the network's `residual`, 1 3 H W: 0 or less.
-
-    `strength` is the share of the rain that is taken out, of `residual` already.
-    """
-    clean = seen.clean
-    taken = (residual.float().mean(1, keepdim=True) / -strength - FAINT / 255).clamp_(min=0)
-    rain = _trust(_around(taken, RAIN_BLOCK), RAIN)
+def passing_rain(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
+    """What to add to `seen.clean`, 1 3 H W: 0 or less."""
+    clean, rain = seen.clean, seen.rain
     is_alone = any(other.clean.shape != clean.shape for other in neighbours)
     if is_alone or not rain.any() or min(seen.guide.shape) < SMALLEST_SIDE:
         return torch.zeros_like(clean)
@@ -94,7 +101,7 @@ def passing_rain(seen: Seen, neighbours: tuple[Seen, Seen], residual: Tensor, *,
     trust = rain * _trust(excess.mean(1, keepdim=True), EXCESS)
     trust *= _trust((upper - lower).mean(1, keepdim=True), DISAGREEMENT)
     trust *= _trust(_around((lower - clean).clamp_(min=0).mean(1, keepdim=True), DEFICIT_BLOCK), DEFICIT)
-    return excess.clamp_(min=0).mul_(trust).mul_(-strength)
+    return excess.clamp_(min=0).mul_(trust).neg_()
 
 
 def _trust(values: Tensor, limits: Limits) -> Tensor:

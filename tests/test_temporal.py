@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from nerdrain_rt import Derainer, DerainSettings, OutputSettings, derain_video
 from nerdrain_rt.evaluation.evaluate import compare
@@ -38,15 +37,15 @@ def streaked(picture: np.ndarray, added: float = 0.15) -> np.ndarray:
     return picture
 
 
-def seen(picture: np.ndarray) -> Seen:
-    values = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
-    return Seen(values, torch.zeros_like(values))
+def seen(picture: np.ndarray, residual: float = RAIN_SEEN) -> Seen:
+    """With `picture` as what the network leaves."""
+    clean = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    return Seen(clean - residual, torch.full_like(clean, residual))
 
 
-def removed(here: np.ndarray, before: np.ndarray, after: np.ndarray, residual: float = RAIN_SEEN, **more: float):
+def removed(here: np.ndarray, before: np.ndarray, after: np.ndarray, residual: float = RAIN_SEEN):
     """What is added, as H W 3."""
-    frame = seen(here)
-    rain = passing_rain(frame, (seen(before), seen(after)), torch.full_like(frame.clean, residual), **more)
+    rain = passing_rain(seen(here, residual), (seen(before), seen(after)))
     assert (rain <= 0).all()
     return rain[0].permute(1, 2, 0).numpy()
 
@@ -100,13 +99,6 @@ def test_large_frames_are_followed_in_smaller_ones():
     before, here, after = (texture(shift, size=size) for shift in (0, 2, 4))
     assert seen(here).guide.size <= GUIDE_PIXELS
     assert removed(streaked(here), before, after)[STREAK].mean() < -0.1
-
-
-def test_the_strength_is_the_share_that_is_taken_out():
-    still = texture()
-    whole = removed(streaked(still), still, still)
-    half = removed(streaked(still), still, still, RAIN_SEEN / 2, strength=0.5)
-    np.testing.assert_allclose(half, whole / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("residual", [0, -1.5 / 255, 8 / 255])
@@ -195,6 +187,35 @@ def test_single_frames_and_those_of_several_devices_stand_alone():
     assert streak_of(clean[2]) > 35
 
 
+class TakesStreaks(FakeBackend):
+    """Takes all that is brighter than the texture, so that nothing is left for the comparison."""
+
+    def __init__(self) -> None:
+        still = torch.from_numpy(np.round(255 * texture()) / 255).float().permute(2, 0, 1)[None]
+        super().__init__(lambda rainy: still - rainy[..., : SIZE[0], : SIZE[1]] + RAIN_SEEN)
+
+
+@pytest.mark.parametrize("backend", [SeesRain, TakesStreaks])
+@pytest.mark.parametrize("strength", [0.25, 0.5, 0.75])
+def test_the_strength_is_the_share_that_is_taken_out(backend, strength):
+    def taken(share: float) -> float:
+        given, clean = frames(5, 2), Derainer(DerainSettings(strength=share), backend=backend()).derain(frames(5, 2))
+        return streak_of(given[2]) - streak_of(list(clean)[2])
+
+    assert taken(strength) == pytest.approx(strength * taken(1), abs=1)
+
+
+@pytest.mark.parametrize("strength", [0, 0.5])
+def test_a_part_of_the_rain_is_taken_out_of_a_file_and_its_evaluation(strength, tmp_path):
+    clip = rainy_clip(tmp_path / "rainy.mov")
+    derainer = Derainer(DerainSettings(strength=strength), backend=SeesRain())
+    list(derain_video(clip, tmp_path / "clean.mov", derainer, output=OutputSettings(codec="png")))
+    written = clips.all_samples(tmp_path / "clean.mov", "rgb24")
+    for picture, comparison in zip(written, compare(derainer, clip), strict=True):
+        difference = np.frombuffer(picture, np.uint8).reshape(*SIZE, 3).astype(int) - comparison.clean
+        assert np.abs(difference).max() <= 1
+
+
 def rainy_clip(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("png", rate=25)
@@ -232,12 +253,13 @@ def test_a_residual_of_zero_stays_zero(tmp_path):
 
 @pytest.mark.gpu
 def test_a_gpu_compares_as_the_processor():
-    def on_gpu(frame: Seen) -> Seen:
-        values = frame.clean.cuda()
-        return Seen(values, torch.zeros_like(values))
+    def on_gpu(picture: np.ndarray) -> Seen:
+        clean = seen(picture).clean.cuda()
+        return Seen(clean - RAIN_SEEN, torch.full_like(clean, RAIN_SEEN))
 
-    here, before, after = (seen(picture) for picture in (streaked(texture(1)), texture(0), texture(2)))
-    residual = torch.full_like(here.clean, RAIN_SEEN)
-    expected: Tensor = passing_rain(here, (before, after), residual)
-    rain = passing_rain(on_gpu(here), (on_gpu(before), on_gpu(after)), residual.cuda())
+    pictures = streaked(texture(1)), texture(0), texture(2)
+    here, before, after = map(seen, pictures)
+    expected = passing_rain(here, (before, after))
+    here, before, after = map(on_gpu, pictures)
+    rain = passing_rain(here, (before, after))
     torch.testing.assert_close(rain.cpu(), expected, atol=2e-3, rtol=0)

@@ -90,7 +90,7 @@ def compare(
     """
     pictures: Iterable[tuple[str, Image, Image | None]]
     pictures = read_pairs(source, target) if target else ((name, rgb, None) for name, rgb in read_pictures(source))
-    derained = compare_pictures if protocol == "windows" or holds_images(source) else compare_frames
+    derained = compare_pictures if holds_images(source) else compare_frames
     return derained(derainer, islice(pictures, limit), protocol)
 
 
@@ -105,25 +105,27 @@ def compare_pictures(
 def compare_frames(
     derainer: Derainer, frames: Iterable[tuple[str, Image, Image | None]], protocol: Protocol = "full"
 ) -> Iterator[Comparison]:
-    """The same for frames in order, each also compared with those around it, as in videos."""
-    if not derainer.compares_frames:
+    """The same for frames in order, as in videos: whole, each is also compared with those around it."""
+    if protocol == "windows" or not derainer.compares_frames:
         yield from compare_pictures(derainer, frames, protocol)
         return
-    for (name, rainy, target, residual, seen), neighbours in trios(_seen(derainer, frames)):
-        clean = seen.clean
+    strength = derainer.settings.strength
+    for (name, rainy, target, alone, seen), neighbours in trios(_seen(derainer, frames)):
+        clean = alone
         if neighbours:
             first, second = (other for *_, other in neighbours)
-            clean = clean + passing_rain(seen, (first, second), residual, strength=derainer.settings.strength)
+            clean = alone + strength * passing_rain(seen, (first, second))
         yield Comparison(name, rainy, to_image(clean), target)
 
 
 def _seen(
     derainer: Derainer, frames: Iterable[tuple[str, Image, Image | None]]
 ) -> Iterator[tuple[str, Image, Image | None, Tensor, Seen]]:
+    """Each frame with what the network alone makes of it."""
     for name, rainy, target in frames:
         values = to_tensor(rainy)
         residual = derainer.residual(values)
-        yield name, rainy, target, residual, Seen(values, residual)
+        yield name, rainy, target, values + residual, Seen(values, residual, strength=derainer.settings.strength)
 
 
 def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:
