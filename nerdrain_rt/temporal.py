@@ -24,6 +24,9 @@ Limits = tuple[float, float]
 
 EXCESS: Limits = (2, 4)
 """Of a frame over both neighbours."""
+FLASH: Limits = (72, 48)
+"""Of a frame over both neighbours near a place: no drop that the network overlooks is so bright, but a lamp that
+flashes is, and what moves too fast for flow."""
 DISAGREEMENT: Limits = (24, 12)
 """Between the neighbours."""
 DEFICIT: Limits = (2.5, 1.25)
@@ -31,8 +34,8 @@ DEFICIT: Limits = (2.5, 1.25)
 RAIN: Limits = (0.2, 0.5)
 """What the network takes away around a place, beyond `FAINT`."""
 FAINT = 1.5
-DEFICIT_BLOCK, RAIN_BLOCK = 16, 64
-"""Sides in pixels of the squares over which these are averaged."""
+FLASH_BLOCK, DEFICIT_BLOCK, RAIN_BLOCK = 8, 16, 64
+"""Sides in pixels of the squares in which the largest counts, and of those over which the other two are averaged."""
 GUIDE_PIXELS = 230_400
 """Flow is found in pictures of about this size at most."""
 SMALLEST_SIDE = 16
@@ -98,7 +101,8 @@ def passing_rain(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     first, second = (_moved(other.clean, _flow(seen.guide, other.guide)) for other in neighbours)
     lower, upper = torch.minimum(first, second), torch.maximum(first, second)
     excess = clean - upper
-    trust = rain * _trust(excess.mean(1, keepdim=True), EXCESS)
+    brighter = excess.mean(1, keepdim=True)
+    trust = rain * _trust(brighter, EXCESS) * _trust(_most(brighter, FLASH_BLOCK), FLASH)
     trust *= _trust((upper - lower).mean(1, keepdim=True), DISAGREEMENT)
     trust *= _trust(_around((lower - clean).clamp_(min=0).mean(1, keepdim=True), DEFICIT_BLOCK), DEFICIT)
     return excess.clamp_(min=0).mul_(trust).neg_()
@@ -113,6 +117,12 @@ def _around(values: Tensor, block: int) -> Tensor:
     """Averages over squares, blended from one to the next."""
     means = F.avg_pool2d(values, block, ceil_mode=True, count_include_pad=False)
     return F.interpolate(means, values.shape[-2:], mode="bilinear")
+
+
+def _most(values: Tensor, block: int) -> Tensor:
+    """The largest of each square and those next to it, blended from one to the next."""
+    largest = F.max_pool2d(F.max_pool2d(values, block, ceil_mode=True), 3, stride=1, padding=1)
+    return F.interpolate(largest, values.shape[-2:], mode="bilinear")
 
 
 def _flow(here: npt.NDArray[np.uint8], there: npt.NDArray[np.uint8]) -> Tensor:

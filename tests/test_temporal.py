@@ -113,6 +113,18 @@ def test_a_light_that_stays_is_left():
     assert not removed(still, texture(), still)[STREAK].any()
 
 
+@pytest.mark.parametrize("added", [0.3, 0.5])
+def test_a_flash_is_left(added):
+    still = texture()
+    assert not removed(streaked(still, added), still, still).any()
+    assert not removed(np.clip(still + added, 0, 1), still, still).any()
+
+
+def test_a_bright_ball_too_fast_for_flow_is_left():
+    before, here, after = (cv2.circle(texture(), (40 + 30 * index, 60), 6, (1, 1, 1), -1, 16) for index in range(3))
+    assert np.abs(removed(here, before, after)[50:70, 60:80]).max() < 0.02
+
+
 def test_a_cut_is_left():
     here, before, after = texture(), texture(seed=1), texture(seed=2)
     assert np.abs(removed(here, before, after)).mean() < 0.01
