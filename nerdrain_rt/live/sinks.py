@@ -47,11 +47,11 @@ class _Line:
     @property
     def error(self) -> str | None:
         """Why it failed, or was lost and is being tried again; None while it works."""
-        since = self._busy_since
+        since, lost = self._busy_since, self._lost
         if self.outlet.error is not None:
             return self._in_words(self.outlet.error)
-        if self._lost is not None:
-            return f"{self._in_words(self._lost)}; trying again"
+        if lost is not None:
+            return f"{self._in_words(lost)}; trying again"
         if since is not None and self._now() - since > STALLED_SECONDS:
             return f"{self.sink.name}: has taken nothing for {STALLED_SECONDS:g} s"
         return None
