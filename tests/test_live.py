@@ -76,19 +76,22 @@ def test_frames_that_come_in_time_all_come_out():
     assert (step.report.frames_in, step.report.frames_out) == (30, 30)
 
 
+class Server(KeepingSink):
+    """Found again; takes nothing from the frame `fails_at` on, until that is None."""
+
+    is_found_again = True
+    closed = 0
+
+    def write(self, frame):
+        if self.fails_at is not None and len(self.frames) >= self.fails_at:
+            raise MediaError("server: connection reset by peer")
+        super().write(frame)
+
+    def close(self):
+        self.closed += 1
+
+
 def test_a_sink_that_worked_and_was_lost_is_tried_again(monkeypatch):
-    class Server(KeepingSink):
-        is_found_again = True
-        closed = 0
-
-        def write(self, frame):
-            if self.fails_at is not None and len(self.frames) >= self.fails_at:
-                raise MediaError("server: connection reset by peer")
-            super().write(frame)
-
-        def close(self):
-            self.closed += 1
-
     monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 0.05)
     monkeypatch.setattr("nerdrain_rt.live.sinks.RETRY_SECONDS", 0.05)
     server, errors = Server(fails_at=50), []
@@ -97,13 +100,40 @@ def test_a_sink_that_worked_and_was_lost_is_tried_again(monkeypatch):
             error = step.stats.sinks[0].error
             if error not in errors[-1:]:
                 errors.append(error)
-            if server.closed == 2:
+            if server.closed >= 2:
                 server.fails_at = None
             if errors[-2:] == ["server: connection reset by peer; trying again", None]:
                 source.stop()
-    assert step.report.sinks[0].error is None
+    sink = step.report.sinks[0]
+    assert sink.error is None
     assert len(server.frames) > 50
     assert errors == [None, "server: connection reset by peer; trying again", None]
+    assert sink.frames_written + sink.dropped == step.report.frames_out
+
+
+def test_a_sink_that_works_again_at_the_end_is_no_longer_tried(monkeypatch):
+    monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 0.05)
+    monkeypatch.setattr("nerdrain_rt.live.sinks.RETRY_SECONDS", 0.05)
+    server = Server(fails_at=50)
+    with FrameSource(10**6, gate=lambda _: time.sleep(0.002)) as source:
+        for step in derain_live(source, make_derainer(strength=0), [server]):
+            if server.closed and server.fails_at is not None:
+                monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 10**6)
+                server.fails_at = None
+            if len(server.frames) > 50:
+                source.stop()
+    assert step.report.sinks[0].error is None
+
+
+def test_a_sink_that_is_away_at_the_end_is_lost(monkeypatch):
+    monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 0.05)
+    server, report = Server(fails_at=50), None
+    with FrameSource(10**6, gate=lambda _: time.sleep(0.002)) as source, pytest.raises(MediaError, match="no output"):
+        for step in derain_live(source, make_derainer(strength=0), [server]):
+            report = step.report
+            if step.stats.sinks[0].error:
+                source.stop()
+    assert report.sinks[0].error == "server: connection reset by peer"
 
 
 def test_a_sink_that_never_worked_is_not_tried_again():

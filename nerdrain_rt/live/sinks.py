@@ -76,19 +76,22 @@ class _Line:
                 if self._began is None:
                     self.sink.open(self._source)
                     self._began = self._now()
-                if self._now() < self._began:
+                if self._is_away:
                     self._missed += 1
                     continue
                 try:
                     self._write(frame)
                 except (DerainError, OSError) as error:
                     self._try_again(error)
+            if self._lost is not None and self._is_away:
+                raise self._lost
         except BaseException:
             with suppress(Exception):
                 self.sink.close()
             raise
         self._write_sound()
         self.sink.close()
+        self._lost = None
 
     def _write(self, frame: LiveFrame) -> None:
         self._busy_since = self._now()
@@ -103,6 +106,11 @@ class _Line:
     def _is_proven(self) -> bool:
         return self._began is not None and self._now() - self._began > PROVEN_SECONDS
 
+    @property
+    def _is_away(self) -> bool:
+        """Whether it was lost and its next try is still to come."""
+        return self._began is not None and self._now() < self._began
+
     def _try_again(self, error: Exception) -> None:
         """Begin anew in a while; raises the error of a sink that cannot or never worked."""
         if not self.sink.is_found_again or not (self._lost or self._is_proven):
@@ -110,6 +118,7 @@ class _Line:
         with suppress(Exception):
             self.sink.close()
         self._sound.clear()
+        self._missed += 1
         self._lost, self._busy_since = error, None
         self._began = self._now() + RETRY_SECONDS
 
