@@ -117,12 +117,13 @@ def test_a_sink_that_works_again_at_the_end_is_no_longer_tried(monkeypatch):
     server = Server(fails_at=50)
     with FrameSource(10**6, gate=lambda _: time.sleep(0.002)) as source:
         for step in derain_live(source, make_derainer(strength=0), [server]):
+            report = step.report
             if server.closed and server.fails_at is not None:
                 monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 10**6)
                 server.fails_at = None
             if len(server.frames) > 50:
                 source.stop()
-    assert step.report.sinks[0].error is None
+    assert report.sinks[0].error is None
 
 
 def test_a_sink_that_is_away_at_the_end_is_lost(monkeypatch):

@@ -83,12 +83,12 @@ class _Line:
                     self._write(frame)
                 except (DerainError, OSError) as error:
                     self._try_again(error)
-            if self._lost is not None and self._is_away:
-                raise self._lost
         except BaseException:
             with suppress(Exception):
                 self.sink.close()
             raise
+        if self._lost is not None and self._is_away:
+            raise self._lost
         self._write_sound()
         self.sink.close()
         self._lost = None
