@@ -193,12 +193,13 @@ class Derainer:
     def _seen(self, predicted: Iterable[Predicted], lane: Lane) -> Iterator[Compared]:
         """Each frame as the network alone leaves it; None for those that pass or have fields."""
         for frame, parts in predicted:
-            seen = None
-            if parts is not None and len(parts[1]) == 1:
-                _, [rainy], [residual], mark = parts
-                with lane.after(mark), in_one_thread(self._threads):
-                    seen = Seen(rainy, residual, strength=self.settings.strength)
-            yield frame, parts, seen
+            if parts is None or len(parts[1]) > 1:
+                yield frame, parts, None
+                continue
+            planes, [rainy], [residual], mark = parts
+            with lane.after(mark), in_one_thread(self._threads):
+                seen = Seen(rainy, residual, strength=self.settings.strength)
+            yield frame, (planes, [rainy], [residual], lane.mark()), seen
 
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture.

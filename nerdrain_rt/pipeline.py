@@ -101,10 +101,16 @@ def derain_video(
             backend=derainer.backend_names,
             precision=derainer.precision,
             streams=writer.report,
-            warnings=(*reader.warnings, *writer.warnings, *derainer.warnings[known_warnings:]),
+            warnings=(*reader.warnings, *writer.warnings, *derainer.warnings[known_warnings:], *_left_out(derainer)),
             is_damaged=reader.is_damaged,
         ),
     )
+
+
+def _left_out(derainer: Derainer) -> Iterator[str]:
+    """What was asked for and not done."""
+    if derainer.settings.temporal and len(derainer.backends) > 1:
+        yield "several devices share the frames; they were not compared with those around them"
 
 
 @contextmanager
