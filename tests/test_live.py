@@ -13,8 +13,9 @@ import torch
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import BackendError, MediaError, UsageError
 from nerdrain_rt.live import WORK_SCALES, Governor, Latencies, LiveSettings, Meter, Sinks
-from nerdrain_rt.media.live_base import LIVE_TIME_BASE, Timeline
+from nerdrain_rt.media.live_base import LIVE_TIME_BASE, LiveSourceSettings, Timeline
 from nerdrain_rt.media.paced_file import PacedFile
+from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.pipeline import derain_live
 from tests import clips
 from tests.fakes import FakeBackend
@@ -209,6 +210,39 @@ def test_a_paced_file_before_a_slow_network_loses_exactly_the_frames_that_were_o
     assert reports[-1].dropped == {"network": 7, "loop": 0}
     assert (reports[-1].frames_in, reports[-1].frames_out) == (10, 3)
     assert reports[-1].latency_ms == pytest.approx(300, rel=0.02)
+
+
+def test_a_still_comes_out_as_it_does_in_the_file(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=10, rate=10, codec="ffv1")
+
+    def seeing_rain(rainy):
+        return torch.full_like(rainy, -8 / 255)
+
+    def in_file(**settings):
+        with VideoReader(clip) as reader:
+            return [frame.rgb() for frame in make_derainer(FakeBackend(seeing_rain), **settings).derain(reader)][4]
+
+    with PacedFile(clip, LiveSourceSettings(has_stills=True)) as source:
+        source.pause()
+        source.seek(0.4)
+        for step in derain_live(source, make_derainer(FakeBackend(seeing_rain))):
+            if step.frame.around is not None:
+                source.stop()
+    assert (step.frame.rgb() == in_file()).all()
+    assert (step.frame.rgb() != in_file(temporal=False)).any()
+
+
+def test_a_still_that_takes_long_does_not_move_the_governor(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=10, rate=10, codec="ffv1")
+    count = 0
+    with PacedFile(clip, LiveSourceSettings(has_stills=True, hold_at_end=True)) as source:
+        source.pause()
+        source.seek(0.5)
+        backend = FakeBackend(seconds=0.005)
+        for step in derain_live(source, make_derainer(backend), settings=LiveSettings(max_latency_ms=1)):
+            count += step.frame is not None and step.frame.around is not None
+            source.stop() if count >= 40 else source.again()
+    assert step.report.work_scale_steps == ()
 
 
 def test_a_slow_loop_costs_frames_and_no_latency():

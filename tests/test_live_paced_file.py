@@ -114,6 +114,51 @@ def test_seeking_while_playing_goes_on_from_there(clip):
         assert player.positions == [0, 0.7, 0.8]
 
 
+def test_a_file_that_is_paused_gives_its_frame_once_more_with_those_around_it(clip):
+    with Player(clip, has_stills=True) as player:
+        player.advance(0.1)
+        player.press("pause", frames=3)
+        player.advance(10)
+        assert player.positions == [0, 0.1, 0.1]
+        assert [frame.around is None for frame in player.frames] == [True, True, False]
+        before, after = player.frames[-1].around
+        assert (before.seconds, after.seconds) == (0, 0.2)
+        player.press("again", frames=4)
+        assert player.positions[-1] == 0.1
+        player.press("play", frames=5)
+        assert player.positions[-1] == 0.2
+        times = [frame.pts for frame in player.frames]
+        assert times == sorted(set(times))
+
+
+def test_a_frame_that_is_stepped_or_sought_to_comes_as_a_still_too(clip):
+    with Player(clip, has_stills=True) as player:
+        player.press("step", frames=3)
+        player.press("seek", 0.5, frames=5)
+        assert player.positions == [0, 0.1, 0.1, 0.5, 0.5]
+        assert [round(frame.seconds, 1) for frame in player.frames[-1].around] == [0.4, 0.6]
+
+
+@pytest.mark.parametrize(("seconds", "position"), [(0, 0), (7, 0.9)])
+def test_a_still_of_the_first_or_last_frame_is_alone(clip, seconds, position):
+    with Player(clip, has_stills=True, hold_at_end=True) as player:
+        player.source.pause()
+        player.press("seek", seconds, frames=3)
+        player.press("again", frames=4)
+        assert player.positions[-3:] == [position] * 3
+        assert [frame.around for frame in player.frames[-3:]] == [None, (), ()]
+
+
+def test_a_file_that_is_gone_gives_no_still_and_stays_paused(tmp_path):
+    path = clips.video(tmp_path / "a.mkv", size=(16, 16), frames=10, rate=10, codec="ffv1")
+    with Player(path, has_stills=True) as player:
+        path.unlink()
+        player.source.pause()
+        player.advance(10)
+        player.press("play", frames=2)
+        assert player.positions == [0, 0.1]
+
+
 def test_looping_goes_round_without_a_gap(clip):
     with Player(clip, loop=True) as player:
         for _ in range(12):

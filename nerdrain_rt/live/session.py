@@ -92,6 +92,7 @@ class LiveSession:
     def derain(self, frames: Latest[LiveFrame]) -> Iterator[LiveFrame]:
         """Each frame derained by the settings and backend of that moment, on the first device that is free.
 
+        Frames come one at a time and are not compared, but for stills: these come out as they do in a file.
         All three steps share a thread, one for each device: a step that ran ahead would work on overtaken frames.
         """
         devices = range(len(self._derainer.backends))
@@ -111,18 +112,23 @@ class LiveSession:
         for frame in frames:
             if derainer.backend is not self._derainer.backend:
                 derainer = copy.copy(self._derainer)
-            derainer.settings = replace(self._derainer.settings, temporal=False)  # frames come one at a time
+            around = frame.around if self._derainer.compares_frames else None
+            derainer.settings = replace(self._derainer.settings, temporal=bool(around))
             kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
-            for clean in derainer.derain([replace(frame, rainy=kept)], on):
-                yield cast(LiveFrame, clean)
+            rainy: list[Frame] = [replace(frame, rainy=kept)]
+            if around:
+                rainy = [around[0], *rainy, around[1]]
+            clean = list(derainer.derain(rainy, on))
+            yield cast(LiveFrame, clean[len(clean) // 2])
 
     def put(self, frame: LiveFrame) -> None:
-        """Count a clean frame, give it to the sinks, and let the governor act on its latency."""
+        """Count a clean frame, give it to the sinks, and let the governor act on its latency if it is no still."""
         now = self._source.clock.now()
         latency = 1000 * (now - frame.captured)
         self.meter.add(now, latency)
         self._sinks.put(replace(frame, picture=self._shown(frame)))
-        self._govern(latency, now - self._started)
+        if frame.around is None:
+            self._govern(latency, now - self._started)
 
     def stats(self, captured: Latest[LiveFrame], clean: Latest[LiveFrame]) -> LiveStats:
         """The figures of now."""

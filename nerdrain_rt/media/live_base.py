@@ -44,6 +44,8 @@ class LiveSourceSettings:
     """Begin a file again at its end."""
     hold_at_end: bool = False
     """At its end, leave a file open and paused, so that one can seek back."""
+    has_stills: bool = False
+    """While a file is paused, give its frame once more, with those around it."""
     transport: Literal["tcp", "udp"] = "tcp"
     """How RTSP carries its media."""
     open_timeout_seconds: float = 10.0
@@ -72,6 +74,8 @@ class LiveFrame(Frame):
     """The source's own time in seconds; in a file, from its beginning."""
     rainy: Frame | None = None
     """The frame as it was before deraining, where that is kept."""
+    around: tuple[Frame, ...] | None = None
+    """Of a still: the frames before and after it, none at the ends of the file; None while it plays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,7 @@ from nerdrain_rt.frame import Frame
 from nerdrain_rt.media.live_base import Clock, LiveFrame, LiveSource, LiveSourceSettings, SoundFormat, SoundPacket
 from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.media.source import MICROSECONDS, open_source, read_packets
+from nerdrain_rt.temporal import trios
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -26,6 +28,15 @@ LARGEST_DELAY_SECONDS = 0.5
 """A player that is later than this does not rush to catch up: it goes on from where it is."""
 SEEK_BACK_SECONDS = (1.0, 10.0)
 """How far before the last frame to look, in turn, where the file ends earlier than it says."""
+STILL_LEAD_SECONDS = 1.0
+"""How far before a still to begin, or two frames where they are further apart, so that one before it is met."""
+
+
+class _Pause(Enum):
+    """What a paused file does instead of going on."""
+
+    STILL = auto()
+    """Give its frame once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,9 @@ class _Schedule:
 class PacedFile(LiveSource):
     """Plays `source`; `play`, `pause`, `step`, `seek`, `loop` and the properties are for any thread.
 
-    While it is paused, a step or seek gives one frame. At the end it begins again (`loop`), waits paused
-    (`hold_at_end`, then `play` begins again) or ends. Times are in seconds from the beginning of the file.
+    While it is paused, a step or seek gives one frame; with `has_stills` the last frame comes once more, with those
+    around it, as soon as nothing else is wanted. At the end it begins again (`loop`), waits paused (`hold_at_end`, then
+    `play` begins again) or ends. Times are in seconds from the beginning of the file.
     """
 
     is_seekable = True
@@ -56,6 +68,7 @@ class PacedFile(LiveSource):
         self._is_paused = False
         self._is_at_end = False
         self._frames_wanted = 0
+        self._is_still_wanted = False
         self._sought: float | None = None
         self._schedule: _Schedule | None = None
         self._position = 0.0
@@ -121,6 +134,12 @@ class PacedFile(LiveSource):
             self._frames_wanted = 1
             self._changed.notify_all()
 
+    def again(self) -> None:
+        """While it is paused, give the still once more."""
+        with self._changed:
+            self._is_still_wanted = self.settings.has_stills
+            self._changed.notify_all()
+
     def _open(self) -> None:
         self._open_at(0.0)
         assert self._reader is not None
@@ -137,12 +156,13 @@ class PacedFile(LiveSource):
             sound_track.close()
 
     def _frames(self) -> Iterator[LiveFrame]:
-        start: float | None = 0.0
-        while start is not None:
-            yield from self._play()
-            start = self._next_start()
-            if start is not None:
+        yield from self._play()
+        while (start := self._next_start()) is not None:
+            if start is _Pause.STILL:
+                yield from self._still()
+            else:
                 self._open_at(start)
+                yield from self._play()
 
     def _open_at(self, start: float) -> None:
         self._close()
@@ -170,8 +190,9 @@ class PacedFile(LiveSource):
         """The frames from here to the end of the file, or until it is sought or stopped."""
         assert self._reader is not None
         for frame in self._reader:
-            seconds = float(frame.pts * frame.time_base - self._reader.container_start)
-            schedule = self._wait_for(seconds)
+            seconds = _position(frame, self._reader)
+            while (schedule := self._wait_for(seconds)) is _Pause.STILL:
+                yield from self._still()
             if schedule is None:
                 return
             pts = self._timeline.place(None, schedule.due(seconds))
@@ -180,15 +201,32 @@ class PacedFile(LiveSource):
                     shift = schedule.due(0.0) - self._timeline.started - self._sound_track.begin
                     self.on_sound(SoundPacket.of(packet, cast(SoundFormat, self.sound), shift))
             self._position = seconds
+            self._is_still_wanted = self.settings.has_stills
             yield self._frame(frame.picture, pts, self.clock.now(), seconds)
             self._end = seconds + self._seconds_shown(frame)
+
+    def _still(self) -> Iterator[LiveFrame]:
+        """The last frame once more with those around it, from a second look at the file; none where that fails."""
+        lead = max(STILL_LEAD_SECONDS, 2 * float(1 / (self.info.frame_rate or DEFAULT_RATE)))
+        position = self._position
+        try:
+            with VideoReader(self.name, start=max(0.0, position - lead) or None) as reader:
+                found = next((trio for trio in trios(reader) if _position(trio[0], reader) >= position), None)
+        except MediaError as error:
+            _log.info("%s", error)
+            return
+        if found is not None:
+            frame, around = found
+            now = self.clock.now()
+            still = self._frame(frame.picture, self._timeline.place(None, now), now, position)
+            yield replace(still, around=around or ())
 
     def _seconds_shown(self, frame: Frame) -> float:
         if frame.picture.duration:
             return float(frame.picture.duration * frame.time_base)
         return float(1 / (self.info.frame_rate or DEFAULT_RATE))
 
-    def _wait_for(self, seconds: float) -> _Schedule | None:
+    def _wait_for(self, seconds: float) -> _Schedule | _Pause | None:
         """Wait until the frame at `seconds` of the file may go; None where it may not, being sought or stopped."""
         with self._changed:
             while not self._is_stopped and self._sought is None:
@@ -200,6 +238,8 @@ class PacedFile(LiveSource):
                     return schedule
                 if self._is_paused:
                     self._schedule = None
+                    if self._takes_still():
+                        return _Pause.STILL
                     self.clock.wait(self._changed, None)
                     continue
                 if self._schedule is None or now - self._schedule.due(seconds) > LARGEST_DELAY_SECONDS:
@@ -210,7 +250,11 @@ class PacedFile(LiveSource):
                 self.clock.wait(self._changed, left)
         return None
 
-    def _next_start(self) -> float | None:
+    def _takes_still(self) -> bool:
+        is_wanted, self._is_still_wanted = self._is_still_wanted, False
+        return is_wanted
+
+    def _next_start(self) -> float | _Pause | None:
         """Where in the file to go on; None to end. Waits where the end is to be held."""
         with self._changed:
             while not self._is_stopped:
@@ -227,8 +271,15 @@ class PacedFile(LiveSource):
                     return None
                 self._is_paused = self._is_at_end = True
                 self._frames_wanted = 0
+                if self._takes_still():
+                    return _Pause.STILL
                 self.clock.wait(self._changed, None)
         return None
+
+
+def _position(frame: Frame, reader: VideoReader) -> float:
+    """Seconds from the beginning of the file."""
+    return float(frame.pts * frame.time_base - reader.container_start)
 
 
 class _SoundTrack:
