@@ -406,6 +406,23 @@ def test_sinks_come_and_go_while_frames_flow():
     assert step.report.sinks[0].frames_written == len(times)
 
 
+def test_a_sink_that_is_ending_keeps_its_figures():
+    pace, is_over, sink = OneByOne(), threading.Event(), KeepingSink()
+    sink.close = lambda: is_over.wait(PATIENCE_SECONDS)
+    sinks = Sinks([sink])
+    ending = threading.Thread(target=sinks.remove, args=(sink,))
+    with FrameSource(6, gate=pace) as source:
+        for step in derain_live(source, make_derainer(), sinks):
+            assert [figures.name for figures in step.stats.sinks] == ["kept"]
+            if step.frame_index == 3:
+                ending.start()
+                until(lambda: not sinks._lines)
+            if step.frame_index == 6:
+                is_over.set()
+            pace.done.release()
+    ending.join()
+
+
 def test_a_sink_that_hangs_holds_nothing_up(monkeypatch):
     monkeypatch.setattr("nerdrain_rt.live.sinks.STALLED_SECONDS", 0.05)
     is_over, stuck, good = threading.Event(), KeepingSink("stuck"), KeepingSink("good")

@@ -137,7 +137,7 @@ class Sinks:
         self._waiting = list(sinks)
         self._is_needed = is_needed
         self._lines: list[_Line] = []
-        self._gone: list[SinkStats] = []
+        self._gone: list[_Line] = []
         self._copies = PictureCopies()
         self._lock = threading.Lock()
         self._source: SinkInput | None = None
@@ -162,11 +162,11 @@ class Sinks:
         with self._lock:
             self._source = None
             lines, self._lines = self._lines, []
+            self._gone += lines
         for line in lines:
             line.outlet.close()
         for line in lines:
             line.outlet.join()
-        self._gone += [line.stats for line in lines]
         if error is None:
             self._require_one(lines)
 
@@ -186,10 +186,10 @@ class Sinks:
             self._waiting = [other for other in self._waiting if other is not sink]
             found = [line for line in self._lines if line.sink is sink]
             self._lines = [line for line in self._lines if line.sink is not sink]
+            self._gone += found
         for line in found:
             line.outlet.close()
             line.outlet.join()
-            self._gone.append(line.stats)
 
     def put(self, frame: LiveFrame) -> None:
         """Offer a frame to all; raises MediaError where sinks are needed and none is left.
@@ -212,5 +212,6 @@ class Sinks:
 
     @property
     def stats(self) -> tuple[SinkStats, ...]:
-        """The figures of all, also of those that have gone."""
-        return (*self._gone, *(line.stats for line in self._lines))
+        """The figures of all, also of those that have gone or are ending."""
+        with self._lock:
+            return tuple(line.stats for line in (*self._gone, *self._lines))
