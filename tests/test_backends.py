@@ -14,7 +14,7 @@ from torch import Tensor
 from nerdrain_rt.backends import (
     CANDIDATES,
     Backend,
-    choice,
+    auto,
     eager,
     find_device,
     load_backend,
@@ -241,7 +241,7 @@ def test_what_auto_says_names_the_device_where_there_are_several(weights, monkey
         announce("backend eager")
         return FakeBackend()
 
-    monkeypatch.setattr(choice, "load_auto", load_auto)
+    monkeypatch.setattr(auto, "load_auto", load_auto)
     said = []
     load_backends(weights, devices="cpu", announce=said.append)
     load_backends(weights, devices="cpu,auto", announce=said.append)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -138,7 +138,8 @@ def load_backend(
         announce(f"no GPU is used: {fault}")
     with gpu_failures(where):
         if name == "auto":
-            return _load_best(weights, where, dtype, wait_engine=wait_engine, announce=announce)
+            names = CANDIDATES[where.type]
+            return load_best(weights, names, where, dtype, wait_engine=wait_engine, announce=announce)
         if reason := why_backend_is_missing(name, where):
             raise BackendError(f"{name}: {reason}")
         return _loader(name, weights, where, dtype, wait_engine=wait_engine)()
@@ -169,27 +170,38 @@ def load_backends(
     ]
 
 
-def _load_best(
+def load_best(
     weights: Weights,
+    names: Iterable[str],
     device: torch.device,
     dtype: torch.dtype | None,
     *,
-    wait_engine: bool,
-    announce: Callable[[str], None],
+    wait_engine: bool = False,
+    announce: Callable[[str], None] = _log.info,
 ) -> Backend:
-    from nerdrain_rt.backends.choice import load_auto
+    """The best of the named backends that can be had on a device, which on a GPU is found out with the first pictures.
+
+    Raises BackendError where none can.
+    """
+    from nerdrain_rt.backends.auto import load_auto
     from nerdrain_rt.backends.eager import best_dtype
     from nerdrain_rt.backends.engine_cache import EngineCache
+    from nerdrain_rt.backends.preparation import prepare_fused
     from nerdrain_rt.backends.remembered import Key, machine_of
 
-    names = [name for name in CANDIDATES[device.type] if not why_backend_is_missing(name, device)]
+    names = [name for name in names if not why_backend_is_missing(name, device)]
     candidates = {name: _loader(name, weights, device, dtype, wait_engine=wait_engine) for name in names}
     machine = machine_of(device) if device.type == "cuda" else {}
     key = Key(machine, weights.sha256, "auto" if dtype is None else precision_name(dtype))
     waits = {} if wait_engine else BUILD_SECONDS
     if "tensorrt" in names and any(engine.spec.weights == weights.sha256 for engine in EngineCache().engines()):
         waits = {name: seconds for name, seconds in waits.items() if name != "tensorrt"}
-    return load_auto(candidates, device, dtype or best_dtype(device), key=key, announce=announce, load_seconds=waits)
+    best = best_dtype(device)
+    fused = partial(prepare_fused, weights.config, device, dtype or best)
+    preparations = {"fused": fused} if "fused" in names and dtype != torch.float32 and not wait_engine else {}
+    return load_auto(
+        candidates, device, dtype or best, key=key, announce=announce, load_seconds=waits, preparations=preparations
+    )
 
 
 def _loader(

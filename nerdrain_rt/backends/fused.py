@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from nerdrain_rt.backends.tiled import round_up
 from nerdrain_rt.errors import BackendError
+from nerdrain_rt.lanes import is_out_of_memory
 from nerdrain_rt.model.net import NerdRain
 
 if TYPE_CHECKING:
@@ -70,6 +72,26 @@ class FusedBackend:
             graph.graph.replay()
             return graph.residual.clone()
 
+    @torch.inference_mode()
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Compile and tune for images of (height, width), which Triton keeps on disk, by a run that is not recorded.
+
+        On the current device, with smaller images where memory is short. Raises BackendError where a kernel does not
+        run, torch.OutOfMemoryError where even the smallest image is too large.
+        """
+        height, width = size
+        while True:
+            try:
+                with kernel_failures():
+                    self._net(torch.rand(1, 3, height, width, device=self.device)).cpu()
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or max(height, width) == self.multiple_of:
+                    raise
+            else:
+                return
+            height, width = (round_up(side // 2, self.multiple_of) for side in (height, width))
+            torch.cuda.empty_cache()
+
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Counted: three skips and latents live beside a block's input and output and a convolution's result."""
         height, width = size
@@ -102,7 +124,8 @@ def kernel_failures() -> Iterator[None]:
     try:
         yield
     except (TritonError, SubprocessError, OSError) as error:
-        raise BackendError(f"fused: a kernel does not run here: {str(error).strip().splitlines()[-1]}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise BackendError(f"fused: a kernel does not run here: {reason}") from error
 
 
 def why_missing(device: torch.device) -> str | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from nerdrain_rt.backends import load_best
+from nerdrain_rt.backends.auto import key_of
 from nerdrain_rt.backends.engine_cache import EngineCache
 from nerdrain_rt.backends.engine_process import build_in_process
 from nerdrain_rt.backends.engine_runtime import Engine
@@ -23,10 +22,8 @@ if TYPE_CHECKING:
     from nerdrain_rt.backends import Backend
     from nerdrain_rt.model.weights import Weights
 
-_log = logging.getLogger(__name__)
-
 FALLBACKS = ("fused", "eager")
-"""What works meanwhile, best first; not torch.compile, which takes about as long to start as an engine."""
+"""What works meanwhile, the better one as soon as it is ready; not torch.compile, which takes as long as an engine."""
 OLDEST_CAPABILITY = (7, 5)
 
 
@@ -64,22 +61,6 @@ def load(
     return TensorRTBackend(
         weights, device, dtype, toolkit=toolkit, wait_engine=wait_engine, profile=profile, fallback=fallback
     )
-
-
-def load_fallback(weights: Weights, device: torch.device, dtype: torch.dtype) -> Backend:
-    """What works until there is an engine."""
-    for name in FALLBACKS:
-        if find_spec(f"nerdrain_rt.backends.{name}") is None:
-            continue
-        way = import_module(f"nerdrain_rt.backends.{name}")
-        if way.why_missing(device) is None:
-            try:
-                backend: Backend = way.load(weights, device, dtype)
-            except BackendError as error:
-                _log.warning("%s", error)
-            else:
-                return backend
-    raise BackendError(f"tensorrt: nothing works on {device} until the engine is built")
 
 
 def open_engine(plan: bytes, spec: EngineSpec, device: torch.device, path: Path) -> Engine:
@@ -122,8 +103,9 @@ class TensorRTBackend:
         run = self.engines.find((rainy.shape[-2], rainy.shape[-1]), count=len(rainy))
         if run is None:
             fallback = self._meanwhile()
-            self.name = f"tensorrt ({fallback.name} meanwhile)"
-            return fallback(rainy)
+            residual = fallback(rainy)
+            self.name = f"tensorrt ({key_of(fallback)} meanwhile)"
+            return residual
         self.name = "tensorrt"
         try:
             residuals = [run(rainy[index : index + 1]) for index in range(len(rainy))]
@@ -147,5 +129,5 @@ class TensorRTBackend:
 
     def _meanwhile(self) -> Backend:
         if self._fallback is None:
-            self._fallback = load_fallback(self._weights, self.device, self.dtype)
+            self._fallback = load_best(self._weights, FALLBACKS, self.device, self.dtype)
         return self._fallback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,8 @@ import triton
 
 TARGET_PROGRAMS = 1024
 """Some waves of programs on a large GPU, few enough for their partial sums to stay small."""
+measuring: Callable[[], AbstractContextManager[object]] = nullcontext
+"""Entered around each measurement: what else the GPU does would spoil a choice that is kept on disk."""
 
 
 def tuned(*configs: triton.Config, key: list[str], rows: Callable[[dict[str, Any]], int] | None = None) -> Any:
@@ -39,7 +42,8 @@ def tuned(*configs: triton.Config, key: list[str], rows: Callable[[dict[str, Any
         def measure(call: Callable[[], object], quantiles: tuple[float, ...]) -> Any:
             while uncompiled:
                 uncompiled.pop()()
-            return triton.runtime.driver.active.get_benchmarker()(call, quantiles=quantiles)
+            with measuring():
+                return triton.runtime.driver.active.get_benchmarker()(call, quantiles=quantiles)
 
         prune = {"early_config_prune": fitting}
         tune = triton.autotune(
