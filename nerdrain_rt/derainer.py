@@ -20,7 +20,7 @@ from nerdrain_rt.gpu_picture import is_on_gpu
 from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, thread_count, use_threads
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.model.weights import DEFAULT, load_weights
-from nerdrain_rt.temporal import Seen, passing_rain, trios
+from nerdrain_rt.temporal import Seen, from_neighbours, trios
 
 _log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Derainer:
         return self.settings.temporal and self.settings.strength > 0 and len(self._tiled) == 1
 
     def compare(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
-        """The step for videos: each residual with the rain that only the frames around tell from texture.
+        """The step for videos: each residual with what only the frames around tell of rain and texture.
 
         One frame behind. The first and the last one and interlaced ones pass as they are.
         """
@@ -186,7 +186,7 @@ class Derainer:
                 continue
             planes, rainy, [residual], _ = parts
             with lane.after(), in_one_thread(self._threads):
-                changed = residual + self.settings.strength * passing_rain(seen, (others[0], others[1]))
+                changed = residual + self.settings.strength * from_neighbours(seen, (others[0], others[1]))
             lane.wait()  # `residual` was made in another lane, which may have its memory from here on
             yield frame, (planes, rainy, [changed], None)
 

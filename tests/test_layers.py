@@ -13,8 +13,8 @@ import nerdrain_rt
 PACKAGE = Path(nerdrain_rt.__file__).parent
 LAYERS = (
     {"errors", "frame", "folders"},
-    {"pixel_layout", "color_spec", "chroma", "memory", "color_kernels", "gpu_picture", "temporal"},
-    {"model", "tiling", "color", "stages", "lanes"},
+    {"pixel_layout", "color_spec", "chroma", "memory", "color_kernels", "gpu_picture", "flow"},
+    {"model", "tiling", "color", "stages", "lanes", "temporal"},
     {"backends"},
     {"derainer", "media"},
     {"live"},

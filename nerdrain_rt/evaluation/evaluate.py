@@ -16,7 +16,7 @@ from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.evaluation.metrics import SSIM_WINDOW, Convention, Image, score
 from nerdrain_rt.evaluation.pictures import holds_images, read_pairs, read_pictures, to_image, to_tensor
-from nerdrain_rt.temporal import Seen, passing_rain, trios
+from nerdrain_rt.temporal import Seen, from_neighbours, trios
 from nerdrain_rt.tiling import tile_starts
 
 Protocol = Literal["full", "windows"]
@@ -114,7 +114,7 @@ def compare_frames(
         clean = alone
         if neighbours:
             first, second = (other for *_, other in neighbours)
-            clean = alone + strength * passing_rain(seen, (first, second))
+            clean = alone + strength * from_neighbours(seen, (first, second))
         yield Comparison(name, rainy, to_image(clean), target)
 
 
