@@ -75,7 +75,7 @@ def _refined(flow: Tensor, here: Tensor, there: Tensor, steps: int, outlier: flo
     inverse = 1 / (across2 * down2 - both * both)
     for _ in range(steps):
         difference = (here - moved(there, flow)).clamp_(-outlier, outlier)
-        by_column, by_row = _mean(torch.cat([across * difference, down * difference], 1), WINDOW).split(1, 1)
+        by_column, by_row = _mean(torch.cat([across * difference, down * difference], 1), WINDOW).tensor_split(2, 1)
         step = torch.cat([down2 * by_column - both * by_row, across2 * by_row - both * by_column], 1) * inverse
         flow = flow + step.clamp_(-LONGEST_STEP, LONGEST_STEP)
     return _mean(flow, SMOOTH)

@@ -101,8 +101,8 @@ def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
         return torch.zeros_like(seen.clean)
     flow = optical_flow(seen.guide, torch.cat([other.guide for other in neighbours]))
     around = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
-    clean, brightness = moved(around, resized(flow, seen.clean.shape[-2:])).split((3, 1), 1)
-    return _staying(seen, brightness).sub_(_passing(seen, clean))
+    around = moved(around, resized(flow, seen.clean.shape[-2:]))
+    return _staying(seen, around[:, 3:]).sub_(_passing(seen, around[:, :3]))
 
 
 def _passing(seen: Seen, around: Tensor) -> Tensor:

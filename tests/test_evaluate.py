@@ -32,7 +32,9 @@ RAIN = 8
 
 
 def derainer(codes=0.0):
-    return Derainer(DerainSettings(tile=0), backend=FakeBackend(lambda rainy: torch.full_like(rainy, codes / 255)))
+    """Of single pictures: what these residuals take from all frames alike is no rain."""
+    backend = FakeBackend(lambda rainy: torch.full_like(rainy, codes / 255))
+    return Derainer(DerainSettings(tile=0, temporal=False), backend=backend)
 
 
 def noise(height=40, width=60, seed=0):
