@@ -168,3 +168,65 @@ def test_a_lane_tells_of_a_gpu_that_fails_inside_it():
     lane = Lane(torch.device("cpu"))
     with pytest.raises(BackendError, match="cpu: the GPU failed: CUDA error: the launch timed out"), lane.after():
         raise torch.AcceleratorError("CUDA error: the launch timed out")
+
+
+class PooledStream:
+    """A stream as PyTorch gives them: one of 32 of each priority, after the last the first again."""
+
+    given: list[tuple[int, int]]
+
+    def __init__(self, device: torch.device | None = None, priority: int = 0) -> None:
+        number = sum(priority == other for other, _ in self.given) % 32
+        self.identity = priority, number
+        self.given.append(self.identity)
+
+
+class SleepingEvent:
+    """An event that keeps what was done with it."""
+
+    made: list["SleepingEvent"]
+
+    def __init__(self, *, blocking: bool = False) -> None:
+        self.is_sleeping, self.calls = blocking, []
+        self.made.append(self)
+
+    def record(self, stream: PooledStream) -> None:
+        self.calls.append(stream.identity)
+
+    def synchronize(self) -> None:
+        self.calls.append("waited")
+
+
+@pytest.fixture
+def streams(monkeypatch) -> type[PooledStream]:
+    PooledStream.given, SleepingEvent.made = [], []
+    monkeypatch.setattr(torch.cuda, "Stream", PooledStream)
+    monkeypatch.setattr(torch.cuda, "Event", SleepingEvent)
+    return PooledStream
+
+
+def test_no_lane_works_in_a_stream_that_a_graph_is_recorded_in(streams):
+    lanes = [Lane(DEVICE) for _ in range(4)]
+    (*of_lanes,) = streams.given
+    recording = {streams().identity for _ in range(100)}
+    assert len(lanes) == len(set(of_lanes)) == 4
+    assert recording.isdisjoint(of_lanes)
+
+
+def test_waiting_for_a_lane_leaves_the_processor_to_others(streams):
+    Lane(DEVICE).wait()
+    (event,) = SleepingEvent.made
+    assert event.is_sleeping
+    assert event.calls == [streams.given[0], "waited"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_no_lane_works_in_a_stream_that_a_graph_is_recorded_in():
+    lane = Lane(torch.device("cuda", 0))
+    with lane.after():
+        of_lane = torch.cuda.current_stream().cuda_stream
+        doubled = torch.ones(1000, device="cuda") * 2
+    lane.wait()
+    assert doubled.sum().item() == 2000
+    assert of_lane not in {torch.cuda.Stream().cuda_stream for _ in range(100)}
