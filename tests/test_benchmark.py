@@ -437,6 +437,28 @@ def test_an_interrupted_run_tells_what_was_measured_and_exits_with_130(bench, mo
     assert document["pipeline"] == []
 
 
+def test_a_gpu_that_is_lost_is_one_line_after_what_was_measured(bench, monkeypatch):
+    def lose(*_, **__):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors may come later")
+
+    monkeypatch.setattr(command, "load_backend", lose)
+    result = bench("--json", "--no-published", "--precision", "fp32")
+    assert isinstance(result.exception, BackendError)
+    assert str(result.exception) == "cpu: the GPU failed: CUDA error: unspecified launch failure"
+    document = json.loads(result.stdout)
+    assert document["error"] == str(result.exception)
+    assert [row["fps"] is not None for row in document["model"]] == [True]
+
+
+def test_a_chart_that_cannot_be_written_loses_no_measurement(bench, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "chart.png"
+    folder.mkdir()
+    result = bench("--json", "--no-published", "--no-pipeline", "--plot", str(folder))
+    assert isinstance(result.exception, MediaError)
+    assert len(json.loads(result.stdout)["model"]) == 1
+
+
 def test_the_first_frame_of_an_input_is_measured_on(bench, tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", (64, 96), 1)
     assert bench("--input", str(clip), "--json", "--no-pipeline", "--no-published").exit_code == 0
@@ -451,6 +473,8 @@ def test_the_first_frame_of_an_input_is_measured_on(bench, tmp_path):
         (["--backend", "imagined"], "imagined: no such backend; there are"),
         (["--precision", "fp8"], "fp8: no such precision; there are auto, fp32"),
         (["--plot", "/nowhere/at/all.png"], "there is no folder"),
+        (["--plot", "speeds.xyz"], "speeds.xyz: not the name of a chart; end it in .png, .svg or .pdf"),
+        (["--plot", "speeds"], "speeds: not the name of a chart"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_at_once(bench, options, message):

@@ -16,12 +16,13 @@ from nerdrain_rt.benchmark.floor import Rates
 from nerdrain_rt.benchmark.model import ModelBench, Size
 from nerdrain_rt.benchmark.pictures import first_frame, synthesize
 from nerdrain_rt.benchmark.pipeline import PipelineRow, measure_pipeline
-from nerdrain_rt.benchmark.plot import require_matplotlib, save_plot
+from nerdrain_rt.benchmark.plot import require_chart, save_plot
 from nerdrain_rt.benchmark.report import Report, device_name
 from nerdrain_rt.benchmark.tables import describe, describe_device, print_tables
 from nerdrain_rt.benchmark.timing import Budget
 from nerdrain_rt.command_options import Device, Verbose, WeightsName, parse_size, set_up_logging
-from nerdrain_rt.errors import BackendError, UsageError
+from nerdrain_rt.errors import BackendError, DerainError, UsageError
+from nerdrain_rt.lanes import gpu_failures
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 
 INTERRUPTED = 130
@@ -73,9 +74,7 @@ def bench_command(
     precisions = _known(precision or ["auto"], ("auto", *PRECISIONS), "precision")
     wanted = [_parse_size(text) for text in size or ()]
     if plot:
-        require_matplotlib()
-        if not plot.parent.is_dir():
-            raise UsageError(f"{plot}: there is no folder {plot.parent}")
+        require_chart(plot)
     where = find_device(device)
     budget = Budget(runs, seconds)
     rates = Rates(where)
@@ -83,22 +82,29 @@ def bench_command(
     sizes = list(dict.fromkeys(wanted or SIZES[where.type]))
     bench = ModelBench(load_weights(weights), where, pictures, sizes, rates, budget)
     report = Report(where, rates)
+    failure: DerainError | None = None
     try:
-        if not as_json:
-            console.note(describe_device(rates))
-        for row in bench.rows(names, precisions, with_published=not no_published):
-            report.model.append(row)
+        with gpu_failures(where):
             if not as_json:
-                console.note(describe(row))
-        if not no_pipeline:
-            report.pipeline.extend(_pipeline_rows(bench, report))
+                console.note(describe_device(rates))
+            for row in bench.rows(names, precisions, with_published=not no_published):
+                report.model.append(row)
+                if not as_json:
+                    console.note(describe(row))
+            if not no_pipeline:
+                for pipeline_row in _pipeline_rows(bench, report):
+                    report.pipeline.append(pipeline_row)
     except KeyboardInterrupt:
         report.is_interrupted = True
-    if plot and report.model:
-        save_plot(report.model, device_name(where), plot)
+    except DerainError as error:
+        failure, report.error = error, str(error)
     if not as_json:
         print_tables(report)
     console.print_json(report.json())
+    if plot and report.model:
+        save_plot(report.model, device_name(where), plot)
+    if failure is not None:
+        raise failure
     if report.is_interrupted:
         raise typer.Exit(INTERRUPTED)
 

@@ -21,6 +21,7 @@ from nerdrain_rt.benchmark.floor import Rates, Work
 from nerdrain_rt.benchmark.pictures import Pictures
 from nerdrain_rt.benchmark.published import Published
 from nerdrain_rt.benchmark.timing import Budget, Timing, run_first, time_runs
+from nerdrain_rt.lanes import is_out_of_memory
 from nerdrain_rt.model.net import NerdRain
 from nerdrain_rt.model.weights import Weights
 
@@ -165,8 +166,7 @@ class ModelBench:
             )
         except Exception as failure:
             _log.info("%s: did not run", backend.name, exc_info=True)
-            is_memory = isinstance(failure, torch.OutOfMemoryError | MemoryError)
-            return replace(row, reason="out of memory" if is_memory else _first_line(failure))
+            return replace(row, reason="out of memory" if is_out_of_memory(failure) else _first_line(failure))
 
     def _reference(self, plain: EagerBackend, size: Size) -> Tensor | None:
         """The float32 network's residual on the CPU, without TF32; None where memory does not suffice."""
@@ -174,7 +174,9 @@ class ModelBench:
         try:
             with exact if self.device.type == "cuda" else nullcontext():
                 return plain(padded(self.pictures(size)).to(self.device)).cpu()
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             _log.warning("no memory for the float32 network at %s: errors there are unknown", size_name(size))
             return None
 

@@ -13,10 +13,16 @@ from nerdrain_rt.media.report import media_errors
 REAL_TIME_FPS = 30
 
 
-def require_matplotlib() -> None:
-    """Raise UsageError where it is missing, before anything is measured."""
+def require_chart(path: Path) -> None:
+    """Raise UsageError where no chart can be written to the path, before anything is measured."""
     if find_spec("matplotlib") is None:
         raise UsageError("--plot: matplotlib is missing; pip install 'nerdrain-rt[train]'")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if path.suffix.lower().removeprefix(".") not in FigureCanvasBase.get_supported_filetypes():
+        raise UsageError(f"{path}: not the name of a chart; end it in .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}")
 
 
 def save_plot(rows: Sequence[ModelRow], title: str, path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nerdrain_rt.backends import Backend
+from nerdrain_rt.lanes import is_out_of_memory
 from nerdrain_rt.tiling import tile_starts
 
 WINDOW = 256
@@ -49,8 +50,8 @@ class Published:
             batch = self.batch or len(windows)
             try:
                 return torch.cat([self.backend(part) for part in torch.split(windows, batch)])
-            except torch.OutOfMemoryError:
-                if batch == 1:
+            except RuntimeError as error:
+                if batch == 1 or not is_out_of_memory(error):
                     raise
                 self.batch = batch // 2
             if self.device.type == "cuda":

@@ -24,6 +24,8 @@ class Report:
     model: list[ModelRow] = field(default_factory=list)
     pipeline: list[PipelineRow] = field(default_factory=list)
     is_interrupted: bool = False
+    error: str | None = None
+    """What ended it before its time."""
 
     def advice(self) -> list[Advice]:
         """What the network's speeds mean."""
@@ -56,6 +58,7 @@ class Report:
             "pipeline": [row.json() for row in self.pipeline],
             "real_time": [answer.json() for answer in self.advice()],
             "interrupted": self.is_interrupted,
+            "error": self.error,
         }
 
 
