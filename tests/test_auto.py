@@ -1,13 +1,16 @@
 """What `--backend auto` runs, and what works until that is ready, with backends that only pretend to work."""
 
 import logging
+import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from nerdrain_rt.backends.auto import AutoBackend, load_auto
-from nerdrain_rt.backends.remembered import Choice, remember
+from nerdrain_rt.backends.preparation import Turns
+from nerdrain_rt.backends.remembered import Choice, remember, remembered_choices
 from nerdrain_rt.errors import BackendError
 from tests.candidates import KEY, Bench, refuse
 from tests.fakes import FakeBackend
@@ -145,3 +148,201 @@ def test_no_candidate_that_loads_is_an_error_with_every_reason(bench):
     candidates = {"openvino": refuse("too old"), "eager": refuse("broken")}
     with pytest.raises(BackendError, match="openvino: too old; eager: broken"):
         load_auto(candidates, CPU, torch.float32, key=KEY, announce=bench.say)
+
+
+class FakePreparation:
+    """Is over when it is told to be."""
+
+    def __init__(self, size: tuple[int, int], turns: Turns) -> None:
+        self.size = size
+        self.turns = turns
+        self.is_over = False
+        self.failure: str | None = None
+
+    def end(self, failure: str | None = None) -> None:
+        self.is_over, self.failure = True, failure
+
+
+class Preparing:
+    """An AutoBackend of eager and of fused, which is to be prepared."""
+
+    def __init__(self, bench: Bench, **candidates: Callable[[], FakeBackend]) -> None:
+        self.begun: list[FakePreparation] = []
+        self.bench = bench
+        both = {"fused": bench.candidate("fused", 16), "eager": bench.candidate("eager", 48)}
+        self.auto = AutoBackend(
+            both | candidates,
+            CPU,
+            torch.float16,
+            KEY,
+            bench.say,
+            preparations={"fused": self.prepare},
+            clock=lambda: bench.now,
+        )
+
+    def prepare(self, size: tuple[int, int], turns: Turns) -> FakePreparation:
+        self.begun.append(FakePreparation(size, turns))
+        return self.begun[-1]
+
+    def run(self, *sizes: tuple[int, int]) -> list[str]:
+        """What each picture was done by."""
+        names = []
+        for size in sizes or ((64, 64),):
+            self.auto(torch.rand(1, 3, *size))
+            names.append(self.auto.name)
+        return names
+
+
+@pytest.fixture
+def preparing(bench) -> Preparing:
+    return Preparing(bench)
+
+
+UNTIL_READY = "eager (until fused is ready)"
+
+
+def test_the_first_pictures_come_from_what_starts_at_once(preparing, bench):
+    assert preparing.run() == ["eager"]
+    assert (bench.loaded, bench.runs, bench.said, bench.begun, preparing.begun) == (["eager"], ["eager"], [], [], [])
+
+
+def test_a_second_picture_begins_the_preparation_once(preparing, bench):
+    assert preparing.run(*3 * [(48, 64)]) == ["eager", UNTIL_READY, UNTIL_READY]
+    assert [preparation.size for preparation in preparing.begun] == [(48, 64)]
+    assert bench.said == ["fused: made ready in the background, once; it may take a minute"]
+    assert bench.loaded == ["eager"]
+
+
+def test_what_is_ready_is_measured_and_chosen_between_two_pictures(preparing, bench):
+    preparing.run(*2 * [(64, 64)])
+    preparing.begun[0].end()
+    assert preparing.run((64, 64), (64, 64)) == ["fused", "fused"]
+    assert bench.loaded == ["eager", "fused"]
+    assert bench.said[-1] == "backend fused: 16.0 ms at 64x64 (eager 48.0 ms)"
+    assert [choice.backend for choice in remembered_choices()] == ["fused"]
+
+
+def test_what_is_ready_and_slower_is_not_chosen(bench):
+    preparing = Preparing(bench, fused=bench.candidate("fused", 60))
+    preparing.run(*2 * [(64, 64)])
+    preparing.begun[0].end()
+    assert preparing.run() == ["eager"]
+    assert bench.loaded == ["eager", "fused"]
+
+
+def test_a_remembered_answer_needs_no_preparation(preparing, bench):
+    remember(KEY, ["eager", "fused"], Choice("fused", (64, 64), {"fused": 1.0, "eager": 2.0}, {}))
+    assert preparing.run(*2 * [(64, 64)]) == ["fused", "fused"]
+    assert (preparing.begun, bench.loaded) == ([], ["fused"])
+
+
+def test_one_preparation_serves_every_size(preparing):
+    assert preparing.run((64, 64), (256, 256)) == ["eager", "eager"]
+    assert preparing.run((64, 64), (256, 256)) == [UNTIL_READY, UNTIL_READY]
+    preparing.begun[0].end()
+    assert preparing.run((64, 64), (256, 256), (512, 512)) == ["fused", "fused", "fused"]
+    assert len(preparing.begun) == 1
+
+
+def test_what_another_size_uses_needs_no_preparation(preparing):
+    remember(KEY, ["eager", "fused"], Choice("fused", (64, 64), {"fused": 1.0, "eager": 2.0}, {}))
+    assert preparing.run((64, 64), (256, 256), (256, 256)) == ["fused", "fused", "fused"]
+    assert preparing.begun == []
+
+
+def test_a_failed_preparation_is_told_and_the_next_best_goes_on(preparing, bench):
+    preparing.run(*2 * [(64, 64)])
+    preparing.begun[0].end("fused: a kernel does not run here: no ptxas")
+    assert preparing.run(*2 * [(64, 64)]) == ["eager", "eager"]
+    assert bench.said[1:] == [
+        "fused: a kernel does not run here: no ptxas; going on without fused",
+        "backend eager: 48.0 ms at 64x64",
+    ]
+    assert bench.loaded == ["eager"]
+
+
+def test_a_failed_preparation_is_tried_again_at_the_next_launch(preparing, bench):
+    preparing.run(*2 * [(64, 64)])
+    preparing.begun[0].end("out of memory")
+    preparing.run()
+    again = Preparing(bench)
+    again.run(*2 * [(64, 64)])
+    assert len(again.begun) == 1
+
+
+def test_what_is_ready_and_fails_when_it_runs_is_passed_over(bench):
+    preparing = Preparing(bench, fused=bench.candidate("fused", 16, error=torch.OutOfMemoryError("9 GiB")))
+    preparing.run(*2 * [(64, 64)])
+    preparing.begun[0].end()
+    assert preparing.run() == ["eager"]
+    assert bench.said[-1] == "backend eager: 48.0 ms at 64x64 (fused: out of memory)"
+
+
+def test_where_nothing_else_starts_it_is_waited_for(bench):
+    preparing = Preparing(bench, eager=refuse("no float16"))
+    assert preparing.run() == ["fused"]
+    assert preparing.begun == []
+
+
+def test_where_what_works_meanwhile_fails_the_next_one_does(bench):
+    lost = bench.candidate("tensorrt", 9, error=BackendError("tensorrt: the GPU was lost"))
+    preparing = Preparing(bench)
+    preparing.auto.candidates = {"tensorrt": lost} | preparing.auto.candidates
+    assert preparing.run(*2 * [(64, 64)])[1] == UNTIL_READY
+    assert bench.said[0] == "tensorrt: the GPU was lost; going on without tensorrt"
+
+
+def test_memory_that_is_short_meanwhile_makes_tiles_only_until_then(bench):
+    sizes = []
+
+    def run(rainy: torch.Tensor) -> torch.Tensor:
+        sizes.append(tuple(rainy.shape[-2:]))
+        if max(rainy.shape[-2:]) > 128:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.zeros_like(rainy)
+
+    greedy = FakeBackend(run)
+    greedy.name = "eager"
+    preparing = Preparing(bench, eager=lambda: greedy)
+    assert preparing.run(*2 * [(256, 256)]) == ["eager", UNTIL_READY]
+    assert preparing.auto.bytes_for((256, 256)) == 0
+    assert sizes[0] == (256, 256)
+    assert set(sizes[1:]) == {(128, 128)}
+    preparing.begun[0].end()
+    assert preparing.run((256, 256)) == ["fused"]
+    assert "eager: out of memory" in bench.said[-1]
+
+
+def test_pictures_wait_for_a_measurement_and_go_on_after_it(preparing):
+    preparing.run(*2 * [(64, 64)])
+    is_done = threading.Event()
+
+    def run() -> None:
+        preparing.run()
+        is_done.set()
+
+    thread = threading.Thread(target=run)
+    with preparing.begun[0].turns:
+        thread.start()
+        assert not is_done.wait(0.2)
+    assert is_done.wait(20)
+    thread.join()
+
+
+def test_two_devices_are_prepared_for_each_in_turns_of_its_own(bench):
+    first, second = Preparing(bench), Preparing(bench)
+    for each in (first, second):
+        each.run(*2 * [(64, 64)])
+    assert first.begun[0].turns is not second.begun[0].turns
+    first.begun[0].end()
+    assert (first.run(), second.run()) == (["fused"], [UNTIL_READY])
+    second.begun[0].end()
+    assert second.run() == ["fused"]
+
+
+def test_a_dropped_backend_drops_its_preparation(preparing):
+    preparing.run(*2 * [(64, 64)])
+    preparation = weakref.ref(preparing.begun.pop())
+    assert preparation() is not None
+    del preparing.auto
+    assert preparation() is None

@@ -1,17 +1,25 @@
 """The fused backend: the whole network against eager float32, and what it says where it cannot run."""
 
 import copy
+import dataclasses
+import json
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from tests.triton_cpu import DEVICE, HAS_GPU  # isort: split
 
+import triton
 from triton.runtime.errors import OutOfResources
 
 from nerdrain_rt.backends.fused import FusedBackend, kernel_failures, load, why_missing
+from nerdrain_rt.backends.kernels import launch
+from nerdrain_rt.backends.kernels.network import FusedNet
+from nerdrain_rt.backends.preparation import ProcessPreparation, Turns
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import load_weights
@@ -47,11 +55,122 @@ def test_the_residual_is_that_of_the_network(config, size, dtype, bound):
     [
         (OutOfResources(278_528, 232_448, "shared memory"), "out of resource: shared memory"),
         (subprocess.CalledProcessError(1, ["gcc"]), "returned non-zero exit status 1"),
+        (OSError(), "OSError"),
     ],
 )
 def test_what_keeps_a_kernel_from_running_is_one_line(error, words):
     with pytest.raises(BackendError, match=f"fused: a kernel does not run here: .*{words}"), kernel_failures():
         raise error
+
+
+def tiny(dtype: torch.dtype = torch.float16) -> FusedBackend:
+    return FusedBackend(network(NetConfig(width=8, depths=(1, 1, 1), head_width=16)), DEVICE, dtype)
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"),
+    [(128, [(96, 128)]), (64, [(96, 128), (48, 64)]), (16, [(96, 128), (48, 64), (32, 32), (16, 16)])],
+)
+def test_what_is_prepared_is_smaller_where_memory_is_short(monkeypatch, limit, sizes):
+    tried = []
+
+    def run(self, rainy):
+        tried.append(tuple(rainy.shape[-2:]))
+        if rainy.shape[-1] > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return rainy
+
+    monkeypatch.setattr(FusedNet, "__call__", run)
+    tiny().prepare((96, 128))
+    assert tried == sizes
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+        (OutOfResources(278_528, 232_448, "shared memory"), BackendError),
+        (RuntimeError("CUDA error: unspecified launch failure"), RuntimeError),
+    ],
+    ids=["memory", "kernel", "device"],
+)
+def test_what_keeps_it_from_being_prepared_is_raised(monkeypatch, error, raised):
+    def run(self, rainy):
+        raise error
+
+    monkeypatch.setattr(FusedNet, "__call__", run)
+    with pytest.raises(raised):
+        tiny().prepare((32, 32))
+
+
+class FakeDriver:
+    """Measures by calling, and tells what was entered then."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def get_benchmarker(self):
+        def measure(call, quantiles):
+            self.log.append("measured")
+            return call(), quantiles
+
+        return measure
+
+
+def test_each_measurement_takes_its_turn(monkeypatch):
+    log: list[str] = []
+
+    @contextmanager
+    def turn():
+        log.append("turn")
+        yield
+        log.append("over")
+
+    monkeypatch.setattr(triton.knobs.runtime, "interpret", False)
+    monkeypatch.setattr(triton.runtime.driver, "_active", FakeDriver(log))
+    monkeypatch.setattr(launch, "measuring", turn)
+    kernel = launch.tuned(triton.Config({}), key=[])(triton.jit(network))
+    assert [kernel.do_bench(lambda: 5, quantiles=(0.5,)) for _ in range(2)] == 2 * [(5, (0.5,))]
+    assert log == 2 * ["turn", "measured", "over"]
+
+
+STAND_IN = """
+import sys, torch
+from nerdrain_rt.backends import fused, preparation
+from nerdrain_rt.backends.kernels import launch
+
+class FusedBackend:
+    def __init__(self, net, device, dtype):
+        print("what libraries print", net.config, device, dtype)
+
+    def prepare(self, size):
+        for _ in range(3):
+            with launch.measuring():
+                pass
+        raise ValueError("prepared in turns\\nwith more to say")
+
+fused.FusedBackend = FusedBackend
+torch.cuda.set_device = lambda index: None
+preparation.main()
+"""
+
+
+def test_the_process_that_prepares_it_measures_in_turns():
+    taken = []
+
+    class CountedTurns(Turns):
+        def __enter__(self) -> None:
+            super().__enter__()
+            taken.append(True)
+
+    config = dataclasses.asdict(NetConfig(width=8, depths=(1, 1, 1), head_width=16))
+    request = {"config": config, "gpu": 0, "dtype": "torch.float16", "size": (64, 96)}
+    preparation = ProcessPreparation([sys.executable, "-c", STAND_IN, json.dumps(request)], CountedTurns())
+    deadline = time.monotonic() + 60
+    while not preparation.is_over:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert (preparation.failure, len(taken)) == ("prepared in turns", 3)
 
 
 def test_float32_is_refused():
