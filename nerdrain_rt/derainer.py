@@ -173,7 +173,7 @@ class Derainer:
     def compare(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
         """The step for videos: each residual with what only the frames around tell of rain and texture.
 
-        One frame behind. The first and the last one and interlaced ones pass as they are.
+        A frame behind, two at the beginning. Interlaced frames pass as they are, and those beside them.
         """
         if not self.compares_frames:
             yield from predicted

@@ -74,9 +74,12 @@ class Seen:
 
 
 def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | None]]:
-    """Each item with those around it, None at the ends; an error of the source comes after the items before it."""
+    """Each item with the two nearest to it, None where there are not so many.
+
+    An error of the source comes after the items before it.
+    """
     near: deque[Item] = deque(maxlen=3)
-    source, error = iter(items), None
+    source, error, is_first = iter(items), None, True
     while True:
         try:
             near.append(next(source))
@@ -86,11 +89,15 @@ def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | Non
             error = raised
             break
         if len(near) == 3:
-            yield near[1], (near[0], near[2])
-        elif len(near) == 1:
-            yield near[0], None
-    if len(near) > 1:
-        yield near[-1], None
+            before, here, after = near
+            if is_first:
+                yield before, (here, after)
+                is_first = False
+            yield here, (before, after)
+    if len(near) == 3:
+        yield near[2], (near[0], near[1])
+    else:
+        yield from ((item, None) for item in near)
     if error is not None:
         raise error
 
