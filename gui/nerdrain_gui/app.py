@@ -79,7 +79,10 @@ def show_live(
         return Derainer(replace(derainer.settings, backend=network.backend, device=network.device))
 
     session = Session(
-        load=load, source=lambda name: open_source(name, source_settings), sinks=sinks, settings=live_settings
+        load=load,
+        source=lambda name: open_source(name, replace(source_settings, has_stills=True)),
+        sinks=sinks,
+        settings=live_settings,
     )
     _run(app, MainWindow(_theme(app, settings), settings, session=session), name)
 

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import TypeVar
 
-from PyQt6.QtCore import QMimeData, QSize, Qt, QUrl, pyqtSignal
-from PyQt6.QtGui import QAction, QDesktopServices, QKeySequence, QMouseEvent, QResizeEvent
+from PyQt6.QtCore import QEvent, QMimeData, QSize, Qt, QUrl, pyqtSignal
+from PyQt6.QtGui import QAction, QDesktopServices, QKeyEvent, QKeySequence, QMouseEvent, QResizeEvent, QWheelEvent
 from PyQt6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
     QBoxLayout,
     QButtonGroup,
+    QCheckBox,
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -39,16 +44,36 @@ def tool_button(name: str, tip: str, *, is_checkable: bool = False, size: int = 
     button.setIcon(icon(name))
     button.setIconSize(QSize(size, size))
     button.setToolTip(tip)
-    button.setAccessibleName(tip)
+    button.setAccessibleName(tip.partition(" (")[0])
     button.setCheckable(is_checkable)
     return button
 
 
-def push_button(name: str, words: str) -> QPushButton:
-    """A button with an icon, and room between it and the words."""
-    button = QPushButton(icon(name), words)
-    button.setIconSize(QSize(20, 16))
+def push_button(name: str, words: str, tip: str) -> QPushButton:
+    """A button with words, and an icon where `name` is not empty; a click leaves the focus, and its keys, elsewhere."""
+    button = QPushButton(words)
+    if name:
+        button.setIcon(icon(name))
+        button.setIconSize(QSize(20, 16))
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    explain(button, tip)
     return button
+
+
+def check_box(words: str, tip: str) -> QCheckBox:
+    """A choice of yes or no; a click leaves the focus, and its keys, elsewhere."""
+    box = QCheckBox(words)
+    box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    explain(box, tip)
+    return box
+
+
+def explain(control: QWidget, tip: str, name: str = "") -> None:
+    """Say what a control is for, on several lines where that is long, and what it is called where it has no words."""
+    control.setToolTip(f"<p>{escape(tip)}</p>")
+    control.setAccessibleDescription(tip)
+    if name:
+        control.setAccessibleName(name)
 
 
 def label(text: str = "", name: str = "", *, wraps: bool = False) -> QLabel:
@@ -111,24 +136,55 @@ def _joined(box: Box, parts: Sequence[QWidget | QLayout]) -> Box:
     return box
 
 
+class Page(QWidget):
+    """A page of the window; its shortcuts leave alone what the control with the focus does with a key."""
+
+    def event(self, event: QEvent | None) -> bool:
+        """Claim such keys before they become shortcuts."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            focused = QApplication.focusWidget()
+            is_button = isinstance(focused, QAbstractButton)
+            arrows = isinstance(focused, QSlider) or (isinstance(focused, QAbstractButton) and focused.group())
+            keys = [Qt.Key.Key_Space] * is_button + [Qt.Key.Key_Left, Qt.Key.Key_Right] * bool(arrows)
+            if event.key() in keys and not event.modifiers():
+                event.accept()
+                return True
+        return super().event(event)
+
+
+class Choice(QComboBox):
+    """A choice from a list; the wheel passes over it, so that scrolling changes nothing."""
+
+    def __init__(self, name: str, tip: str) -> None:
+        super().__init__()
+        explain(self, tip, name)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        """Leave it to what scrolls."""
+        if event is not None:
+            event.ignore()
+
+
 class Segments(QWidget):
-    """A few choices beside each other, one of them taken."""
+    """A few choices beside each other, one of them taken: the key, words and tool tip of each."""
 
     chosen = pyqtSignal(str)
 
-    def __init__(self, choices: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, choices: Sequence[tuple[str, str, str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segments")
+        self.setAccessibleName(name)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._group = QButtonGroup(self)
-        self._keys = [key for key, _ in choices]
+        self._keys = [key for key, *_ in choices]
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 2, 2, 2)
         row.setSpacing(2)
-        for index, (_, words) in enumerate(choices):
+        for index, (_, words, tip) in enumerate(choices):
             button = QToolButton()
             button.setText(words)
+            explain(button, tip, f"{name}: {words}")
             button.setCheckable(True)
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._group.addButton(button, index)
@@ -153,12 +209,12 @@ class Percentage(QWidget):
 
     changed = pyqtSignal(float)
 
-    def __init__(self, words: str, parent: QWidget | None = None) -> None:
+    def __init__(self, words: str, tip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
         self.slider.setPageStep(10)
-        self.slider.setAccessibleName(words)
+        explain(self.slider, tip, words)
         self._value = label(name="value")
         head = QHBoxLayout()
         head.addWidget(label(words))

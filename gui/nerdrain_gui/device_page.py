@@ -14,7 +14,6 @@ from PyQt6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -46,7 +45,11 @@ class DevicePage(QWidget):
         self._outlet = Outlet(self)
         self._found.connect(self._show)
         self._title = label(self.tr("Device"), "title")
-        self.copy_button = QPushButton(self.tr("Copy the details"))
+        self.copy_button = push_button(
+            "",
+            self.tr("Copy the details"),
+            self.tr("Everything found here as text, for a question or a report of a fault"),
+        )
         self.copy_button.setEnabled(False)
         self.copy_button.clicked.connect(self._copy)
         head, row = bar("bar")
@@ -154,7 +157,9 @@ class DevicePage(QWidget):
     def _make_benchmark(self) -> None:
         card = QFrame()
         card.setObjectName("card")
-        self.benchmark_button = push_button("gauge", self.tr("Measure the speed"))
+        self.benchmark_button = push_button(
+            "gauge", self.tr("Measure the speed"), self.tr("Takes a few minutes; let previews and files rest meanwhile")
+        )
         self.benchmark_button.clicked.connect(self.run_benchmark)
         self._benchmark_text = label(
             self.tr("Finds out how many frames a second this computer manages, and whether that is real time."),

@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 
 from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from nerdrain_gui.controls import label
+from nerdrain_gui.controls import label, push_button
 from nerdrain_gui.icons import paint_icon
 from nerdrain_gui.theme import current_colors
 
 
 class EmptyState(QWidget):
-    """A dashed place to drop things on, with words and the buttons that bring something here."""
+    """A dashed place to drop things on, with words and the buttons that bring something here: words, tip, and doing."""
 
-    def __init__(self, icon: str, title: str, text: str, actions: Sequence[tuple[str, Callable[[], object]]]) -> None:
+    def __init__(
+        self, icon: str, title: str, text: str, actions: Sequence[tuple[str, str, Callable[[], object]]]
+    ) -> None:
         super().__init__()
         self._icon = icon
         self._is_target = False
@@ -26,8 +28,8 @@ class EmptyState(QWidget):
         buttons = QHBoxLayout()
         buttons.setSpacing(10)
         buttons.addStretch()
-        for index, (words, run) in enumerate(actions):
-            button = QPushButton(words)
+        for index, (words, tip, run) in enumerate(actions):
+            button = push_button("", words, tip)
             button.setObjectName("" if index else "primary")
             button.clicked.connect(run)
             buttons.addWidget(button)

@@ -14,7 +14,6 @@ from PyQt6.QtWidgets import (
     QHeaderView,
     QMenu,
     QProgressBar,
-    QPushButton,
     QStackedLayout,
     QTableView,
     QWidget,
@@ -22,9 +21,11 @@ from PyQt6.QtWidgets import (
 
 from nerdrain_gui.controls import (
     FOOTER,
+    Page,
     add_shortcut,
     bar,
     beside,
+    explain,
     label,
     open_folder,
     push_button,
@@ -35,17 +36,19 @@ from nerdrain_gui.empty import EmptyState
 from nerdrain_gui.file_facts import FileLooker
 from nerdrain_gui.files_inspector import FilesInspector
 from nerdrain_gui.icons import icon
-from nerdrain_gui.job_delegate import ROW, STATE_ICON, JobDelegate, state_in_words
+from nerdrain_gui.job_delegate import ROW, STATE_ICON, JobDelegate
 from nerdrain_gui.job_queue import JOB_ROLE, Column, JobQueue
 from nerdrain_gui.jobs import FileJob, JobOptions, State
 from nerdrain_gui.settings import Settings
-from nerdrain_gui.words import time_in_words
+from nerdrain_gui.words import state_in_words, time_in_words
 
 NARROW = 980
 """Pixels of the page below which its table has no room for everything."""
+PROGRESS, NARROW_PROGRESS = 170, 104
+"""Widths of the column of bars."""
 
 
-class FilesPage(QWidget):
+class FilesPage(Page):
     """Shows a `JobQueue` and hands on what the user wants of it."""
 
     files_wanted = pyqtSignal()
@@ -64,7 +67,14 @@ class FilesPage(QWidget):
             "files",
             self.tr("Drop videos, pictures or folders here"),
             self.tr("Sound, subtitles, telemetry and tags are kept. The originals stay as they are."),
-            ((self.tr("Add files…"), self.files_wanted.emit), (self.tr("Add a folder…"), self.folder_wanted.emit)),
+            (
+                (self.tr("Add files…"), self.tr("Choose videos and pictures (Ctrl+O)"), self.files_wanted.emit),
+                (
+                    self.tr("Add a folder…"),
+                    self.tr("Everything in it and its subfolders, but for results of earlier runs"),
+                    self.folder_wanted.emit,
+                ),
+            ),
         )
         self._stack = QStackedLayout()
         self._stack.addWidget(self.empty)
@@ -114,6 +124,7 @@ class FilesPage(QWidget):
         is_narrow = self.width() < NARROW
         for column in (Column.SPEED, Column.LEFT):
             self.table.setColumnHidden(column, is_narrow)
+        self.table.setColumnWidth(Column.PROGRESS, NARROW_PROGRESS if is_narrow else PROGRESS)
 
     def toggle(self) -> None:
         """Start, pause, or go on."""
@@ -144,7 +155,7 @@ class FilesPage(QWidget):
         columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         columns.setSectionResizeMode(Column.FILE, QHeaderView.ResizeMode.Stretch)
         states = max(table.fontMetrics().horizontalAdvance(state_in_words(state)) for state in State)
-        widths = {Column.PROGRESS: 170, Column.SPEED: 84, Column.LEFT: 86, Column.STATE: states + STATE_ICON}
+        widths = {Column.PROGRESS: PROGRESS, Column.SPEED: 84, Column.LEFT: 86, Column.STATE: states + STATE_ICON}
         for section, width in widths.items():
             columns.setSectionResizeMode(section, QHeaderView.ResizeMode.Fixed)
             columns.resizeSection(section, width)
@@ -161,7 +172,7 @@ class FilesPage(QWidget):
         self.remove_button = tool_button("trash", self.tr("Take off the list (Del)"))
         for button in (self.up_button, self.down_button, self.retry_button, self.cancel_button, self.remove_button):
             row.addWidget(button)
-        self.add_button = push_button("add", self.tr("Add"))
+        self.add_button = push_button("add", self.tr("Add"), self.tr("Put videos, pictures or a folder into the queue"))
         self.add_button.setObjectName("menu")
         menu = QMenu(self.add_button)
         menu.addAction(icon("film"), self.tr("Files…"), self.files_wanted.emit)
@@ -179,11 +190,16 @@ class FilesPage(QWidget):
         self._bar.setTextVisible(False)
         self._bar.setFixedWidth(180)
         self._bar.setRange(0, 1000)
-        self.clear_button = QPushButton(self.tr("Clear finished"))
+        explain(self._bar, self.tr("How much of the whole queue is done"), self.tr("Whole queue"))
+        self.clear_button = push_button(
+            "",
+            self.tr("Clear finished"),
+            self.tr("Take off the list what is done, failed or cancelled; files stay where they are"),
+        )
         self.clear_button.clicked.connect(
             lambda: self._queue.remove([job for job in self._queue.jobs if job.state.is_over])
         )
-        self.run_button = push_button("play", self.tr("Start"))
+        self.run_button = push_button("play", self.tr("Start"), self.tr("Start or pause the queue (Space)"))
         self.run_button.setObjectName("primary")
         self.run_button.setMinimumWidth(108)
         self.run_button.clicked.connect(self.toggle)

@@ -12,7 +12,7 @@ from nerdrain_gui.icons import paint_icon
 from nerdrain_gui.job_queue import JOB_ROLE, Column
 from nerdrain_gui.jobs import FileJob, State
 from nerdrain_gui.theme import Colors, current_colors
-from nerdrain_gui.words import bytes_in_words, rate_in_words, time_in_words
+from nerdrain_gui.words import bytes_in_words, rate_in_words, state_in_words, time_in_words
 
 translate = QCoreApplication.translate
 ROW = 60
@@ -28,18 +28,6 @@ ICONS = {
     State.FAILED: "alert",
     State.CANCELLED: "close",
 }
-
-
-def state_in_words(state: State) -> str:
-    """The state as a person says it."""
-    return {
-        State.WAITING: translate("JobDelegate", "Waiting"),
-        State.RUNNING: translate("JobDelegate", "Working"),
-        State.PAUSED: translate("JobDelegate", "Paused"),
-        State.DONE: translate("JobDelegate", "Done"),
-        State.FAILED: translate("JobDelegate", "Failed"),
-        State.CANCELLED: translate("JobDelegate", "Cancelled"),
-    }[state]
 
 
 def fault_in_words(job: FileJob) -> str:
@@ -75,7 +63,7 @@ class JobDelegate(QStyledItemDelegate):
         if index.column() == Column.FILE:
             self._paint_file(painter, inside, job, colors)
         elif index.column() == Column.PROGRESS:
-            self._paint_progress(painter, inside, job, colors)
+            self._paint_progress(painter, inside, job, colors, colors.surface if is_selected else colors.line)
         elif index.column() == Column.STATE:
             self._paint_state(painter, inside, job, colors)
         else:
@@ -113,7 +101,7 @@ class JobDelegate(QStyledItemDelegate):
         details = painter.fontMetrics().elidedText(details, Qt.TextElideMode.ElideRight, int(words.width()))
         painter.drawText(QRectF(words.left(), middle + 2, words.width(), line), 0, details)
 
-    def _paint_progress(self, painter: QPainter, area: QRectF, job: FileJob, colors: Colors) -> None:
+    def _paint_progress(self, painter: QPainter, area: QRectF, job: FileJob, colors: Colors, groove: str) -> None:
         share = job.share
         is_begun = job.state.is_active or job.state == State.DONE or (job.state.is_over and job.frames_done)
         text = f"{int(share * 100)} %" if share is not None and is_begun else ""
@@ -121,7 +109,7 @@ class JobDelegate(QStyledItemDelegate):
             text = str(job.frames_done)
         bar = QRectF(area.left(), area.center().y() - 3, max(20.0, area.width() - 46), 6)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(colors.line))
+        painter.setBrush(QColor(groove))
         painter.drawRoundedRect(bar, 3, 3)
         if share and is_begun:
             color = {State.DONE: colors.good, State.RUNNING: colors.accent}.get(job.state, colors.faint)

@@ -14,6 +14,7 @@ from nerdrain_gui.job_worker import JobWorker
 from nerdrain_gui.jobs import FileJob, JobOptions, State, queue_file, read_jobs, write_jobs
 from nerdrain_gui.network import LoadDerainer, Network, load_derainer, remembering
 from nerdrain_gui.outlet import Outlet
+from nerdrain_gui.words import state_in_words
 
 JOB_ROLE = Qt.ItemDataRole.UserRole
 
@@ -183,7 +184,7 @@ class JobQueue(QAbstractTableModel):
         return 0 if parent.isValid() else len(Column)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The job itself under `JOB_ROLE`, its file's name for searching and screen readers."""
+        """The job itself under `JOB_ROLE`, its file's name for searching, and how it stands for screen readers."""
         if not index.isValid():
             return None
         job = self.jobs[index.row()]
@@ -191,6 +192,9 @@ class JobQueue(QAbstractTableModel):
             return job
         if role == Qt.ItemDataRole.DisplayRole and index.column() == Column.FILE:
             return job.name
+        if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == Column.FILE:
+            share = "" if job.share is None else f", {int(job.share * 100)} %"
+            return f"{job.name}, {state_in_words(job.state)}{share}"
         if role == Qt.ItemDataRole.ToolTipRole:
             return job.message or job.source
         return None

@@ -47,7 +47,7 @@ class JobReport(QWidget):
             add(label(self.tr("To know").upper(), "section"))
         for warning in job.warnings:
             add(label(warning, "muted", wraps=True))
-        button = push_button("open", self.tr("Open the folder"))
+        button = push_button("open", self.tr("Open the folder"), self.tr("Show the result in the file manager"))
         button.clicked.connect(lambda: open_folder(str(Path(job.target).parent)))
         self._rows.addSpacing(8)
         add(button)

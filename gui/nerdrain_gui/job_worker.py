@@ -12,10 +12,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from PyQt6.QtCore import QCoreApplication
+
 from nerdrain_gui.jobs import FileJob, State, free_target
 from nerdrain_gui.network import LoadDerainer, Network, in_words
 
 _log = logging.getLogger(__name__)
+translate = QCoreApplication.translate
 TELL_SECONDS = 0.2
 
 
@@ -62,7 +65,10 @@ class JobWorker:
 
         derainer = self._load(self._network)
         derainer.settings = replace(
-            derainer.settings, strength=self._options.strength, work_scale=self._options.work_scale
+            derainer.settings,
+            strength=self._options.strength,
+            work_scale=self._options.work_scale,
+            temporal=self._options.compares_frames,
         )
         if self.is_cancelled:
             return {}
@@ -93,7 +99,13 @@ class JobWorker:
         clock = _Clock()
         output = OutputSettings(codec=self._options.codec or None)
         told = 0.0
-        with closing(derain_video(self.job.source, target, derainer, output=output)) as steps:
+        decodes_on_gpu = self._options.decodes_on_gpu and derainer.gpu is not None
+        warnings = []
+        if self._options.decodes_on_gpu and not decodes_on_gpu:
+            warnings.append(translate("JobWorker", "Decoded on the processor, because the network ran there"))
+        with closing(
+            derain_video(self.job.source, target, derainer, output=output, decode_on_gpu=decodes_on_gpu)
+        ) as steps:
             for step in steps:
                 if step.report is not None:
                     report = step.report
@@ -102,7 +114,7 @@ class JobWorker:
                         "target": report.output,
                         "seconds": clock.seconds,
                         "streams": [asdict(stream) for stream in report.streams],
-                        "warnings": list(report.warnings),
+                        "warnings": [*warnings, *report.warnings],
                         "frames_done": report.frames_out,
                         "frames_total": report.frames_out,
                         "fps": report.frames_out / max(clock.seconds, 1e-6),

@@ -48,6 +48,8 @@ class JobOptions:
     """Empty: by the source."""
     strength: float = 1.0
     work_scale: float = 1.0
+    compares_frames: bool = True
+    decodes_on_gpu: bool = False
 
 
 @dataclass(slots=True)

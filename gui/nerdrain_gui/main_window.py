@@ -241,14 +241,25 @@ class MainWindow(QMainWindow):
         self.files.files_wanted.connect(self._ask_for_files)
         self.files.folder_wanted.connect(self._ask_for_folder)
         self.device.examined.connect(self.preview.show_devices)
+        self.device.examined.connect(lambda _: self._take_network(self.queue.network))
+        self.preview.inspector.network_chosen.connect(self._choose_network)
         self.device.failed.connect(self._fail)
         self.session.failed.connect(self._fail)
         self.session.warned.connect(lambda text: self.banner.tell(text, "warning"))
         self.session.told.connect(self.banner.tell)
-        self.session.network_changed.connect(lambda network, _: setattr(self.queue, "network", network))
+        self.session.network_changed.connect(lambda network, _: self._take_network(network))
         self.queue.failed.connect(self._fail)
         self.queue.finished.connect(self._tell_of_end)
         self._looker.refused.connect(lambda text: self.banner.tell(text, "warning"))
+
+    def _choose_network(self, network: Network) -> None:
+        """Where something plays, files follow when it could be loaded."""
+        if not self.session.is_open:
+            self._take_network(network)
+
+    def _take_network(self, network: Network) -> None:
+        self.queue.network = network
+        self.files.inspector.show_devices(self.device.facts, network)
 
     def _fail(self, text: str) -> None:
         self.banner.tell(text, "error")
@@ -304,6 +315,7 @@ class MainWindow(QMainWindow):
         self.theme_button.setText(words[self._theme.choice])
         self.theme_button.setIcon(icon(THEME_ICONS[self._theme.choice]))
         self.theme_button.setToolTip(self.tr("Light or dark (Ctrl+Shift+T)"))
+        self.theme_button.setAccessibleName(self.tr("Light or dark: {0}").format(words[self._theme.choice]))
 
     def _show_target(self, is_target: bool) -> None:
         for page in (self.preview, self.files):

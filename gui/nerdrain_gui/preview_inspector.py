@@ -9,7 +9,7 @@ from typing import Any
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
-from nerdrain_gui.controls import label
+from nerdrain_gui.controls import Choice, label
 from nerdrain_gui.findings import backend_in_words, device_in_words
 from nerdrain_gui.inspector import Inspector
 from nerdrain_gui.network import Network
@@ -26,8 +26,12 @@ class PreviewInspector(Inspector):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.rain = RainOptions()
-        self.device, self.backend = QComboBox(), QComboBox()
+        self.rain = RainOptions(self.tr("Takes three frames, so here only where a file is paused."))
+        self.device = Choice(self.tr("Device"), self.tr("What the network runs on, here and for files"))
+        self.backend = Choice(
+            self.tr("Method"),
+            self.tr("The program that runs the network; the best one is measured where there are several"),
+        )
         self._in_use = label(name="muted", wraps=True)
         self._figures: dict[str, _Figure] = {
             "fps": _Figure(self.tr("Frames a second")),
@@ -91,7 +95,7 @@ class PreviewInspector(Inspector):
 
     def _add_section(self, title: str, *parts: QWidget) -> None:
         if self.column.count():
-            self.column.addSpacing(20)
+            self.column.addSpacing(12)
         self.column.addWidget(label(title.upper(), "section"))
         self.column.addSpacing(4)
         for index, part in enumerate(parts):

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QStandardPaths, Qt, pyqtSignal
+from PyQt6.QtCore import QCoreApplication, QStandardPaths, Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QStackedLayout, QWidget
 
@@ -17,11 +18,13 @@ from nerdrain_gui.canvas import Canvas
 from nerdrain_gui.controls import (
     FOOTER,
     ElidedLabel,
+    Page,
     SeekSlider,
     Segments,
     add_shortcut,
     bar,
     beside,
+    explain,
     label,
     push_button,
     stacked,
@@ -37,11 +40,12 @@ from nerdrain_gui.settings import Settings
 from nerdrain_gui.source_menu import SourceMenu, cameras_of
 from nerdrain_gui.words import clock_in_words, latency_in_words, rate_in_words, source_in_words, time_in_words
 
+translate = QCoreApplication.translate
 SKIP_SECONDS = 5.0
 WIPE_STEP = 0.05
 
 
-class PreviewPage(QWidget):
+class PreviewPage(Page):
     """Shows what a `Session` plays and hands on what the user wants of it."""
 
     opening = pyqtSignal()
@@ -55,12 +59,20 @@ class PreviewPage(QWidget):
         self._session = session
         self._settings = settings
         self._opened: Opened | None = None
+        self._figures = Figures()
         self.canvas = Canvas()
         self.empty = EmptyState(
             "preview",
             self.tr("See the rain go"),
             self.tr("Drop a video here, or open a camera or the address of a stream."),
-            ((self.tr("Open a file…"), self.file_wanted.emit), (self.tr("Test picture"), lambda: self.open("test"))),
+            (
+                (self.tr("Open a file…"), self.tr("Play a video as it is and without its rain"), self.file_wanted.emit),
+                (
+                    self.tr("Test picture"),
+                    self.tr("A moving picture made here, to see how fast this computer is"),
+                    lambda: self.open("test"),
+                ),
+            ),
         )
         self._stack = QStackedLayout()
         self._stack.addWidget(self.empty)
@@ -97,17 +109,18 @@ class PreviewPage(QWidget):
     def _make_bar(self) -> QWidget:
         frame, row = bar("bar")
         self.title = ElidedLabel("title")
-        self.open_button = push_button("open", self.tr("Open"))
+        self.open_button = push_button("open", self.tr("Open"), self.tr("Open a file, a camera or a stream"))
         self.open_button.setObjectName("menu")
         self.menu = SourceMenu(self._settings, self.open_button)
         self.open_button.setMenu(self.menu)
         self.views = Segments(
+            self.tr("View"),
             [
-                ("wipe", self.tr("Wipe")),
-                ("side", self.tr("Side by side")),
-                ("clean", self.tr("After")),
-                ("removed", self.tr("Removed rain")),
-            ]
+                ("wipe", self.tr("Wipe"), self.tr("Before left of the handle, after right of it (1)")),
+                ("side", self.tr("Side by side"), self.tr("Before and after beside each other (2)")),
+                ("clean", self.tr("After"), self.tr("The picture without its rain (3)")),
+                ("removed", self.tr("Removed rain"), self.tr("What was taken out, on black (4)")),
+            ],
         )
         self.close_button = tool_button("close", self.tr("Close (Ctrl+W)"), size=16)
         row.addWidget(self.title, 1)
@@ -124,6 +137,9 @@ class PreviewPage(QWidget):
         self.step_button = tool_button("step", self.tr("Next frame (.)"))
         self.loop_button = tool_button("loop", self.tr("Begin again at the end (L)"), is_checkable=True)
         self.position = SeekSlider()
+        explain(
+            self.position, self.tr("Click to go there; arrow keys go five seconds back and on"), self.tr("Position")
+        )
         self.time = label(name="muted")
         self.time.setMinimumWidth(92)
         self.time.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -164,15 +180,19 @@ class PreviewPage(QWidget):
 
     def _connect(self) -> None:
         settings, session = self._settings, self._session
-        self.inspector.rain.show_values(settings.strength, settings.work_scale)
+        self.inspector.rain.show_values(
+            settings.strength, settings.work_scale, compares_frames=settings.compares_frames
+        )
         self.loop_button.setChecked(settings.is_looping)
         self._set_view(settings.view)
         session.set_strength(settings.strength)
         session.set_work_scale(settings.work_scale)
+        session.set_comparing(settings.compares_frames)
         session.set_looping(settings.is_looping)
         session.set_network(Network(settings.backend, settings.device))
         self.inspector.rain.strength_changed.connect(self._set_strength)
         self.inspector.rain.work_scale_chosen.connect(self._set_work_scale)
+        self.inspector.rain.compares_chosen.connect(self._set_comparing)
         self.inspector.network_chosen.connect(self._set_network)
         self.menu.chosen.connect(self.open)
         self.menu.file_wanted.connect(self.file_wanted)
@@ -205,6 +225,10 @@ class PreviewPage(QWidget):
     def _set_work_scale(self, work_scale: float) -> None:
         self._settings.work_scale = work_scale
         self._session.set_work_scale(work_scale)
+
+    def _set_comparing(self, compares_frames: bool) -> None:
+        self._settings.compares_frames = compares_frames
+        self._session.set_comparing(compares_frames)
 
     def _set_network(self, network: Network) -> None:
         self._settings.device, self._settings.backend = network.device, network.backend
@@ -263,6 +287,7 @@ class PreviewPage(QWidget):
 
     def _show_closed(self) -> None:
         self._opened = None
+        self._figures = Figures()
         self._stack.setCurrentIndex(0)
         self.title.show_text(self.tr("Preview"))
         self.canvas.show_picture(None)
@@ -285,9 +310,9 @@ class PreviewPage(QWidget):
         self._show_paused(True)
 
     def _show_figures(self, figures: Figures) -> None:
+        self._figures = figures
         self.inspector.show_figures(figures)
-        if self._settings.shows_figures:
-            self.canvas.show_figures(self._in_one_line(figures))
+        self._show_line()
         duration = self._opened.duration if self._opened else None
         if duration:
             self.position.show_position(figures.position / duration)
@@ -295,6 +320,11 @@ class PreviewPage(QWidget):
             self.time.setText(f"{now} / {whole}")
         elif self._opened:
             self.time.setText(time_in_words(figures.position))
+
+    def _show_line(self) -> None:
+        if self._settings.shows_figures and self._opened is not None:
+            is_held = self._session.is_paused and self._opened.is_seekable
+            self.canvas.show_figures((_still_in_words if is_held else self._in_one_line)(self._figures))
 
     def _in_one_line(self, figures: Figures) -> str:
         parts = [
@@ -308,6 +338,18 @@ class PreviewPage(QWidget):
 
     def _show_paused(self, is_paused: bool) -> None:
         self.play_button.setIcon(icon("play" if is_paused else "pause"))
+        if is_paused:
+            self._figures = replace(self._figures, is_still=False)
+            self._show_line()
+
+
+def _still_in_words(figures: Figures) -> str:
+    words = translate("PreviewPage", "Paused")
+    if not figures.compares_frames:
+        return words
+    if figures.is_still:
+        return f"{words}  ·  " + translate("PreviewPage", "frames compared, as in a file")
+    return f"{words}  ·  " + translate("PreviewPage", "comparing frames…")
 
 
 def _new_file(location: QStandardPaths.StandardLocation, suffix: str) -> Path:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -56,13 +57,17 @@ class Figures:
     work_scale: float = 1.0
     position: float = 0.0
     graphics: GraphicsLoad | None = None
+    is_still: bool = False
+    """The frame of a paused file, as it comes out in the file."""
+    compares_frames: bool = False
+    """Whether a still is compared with the frames around it."""
 
 
 def open_source(name: str) -> Any:
     """The library's live source; a file is played at its own speed."""
     from nerdrain_rt.media import live_source
 
-    return live_source.open_source(name, live_source.LiveSourceSettings(hold_at_end=True))
+    return live_source.open_source(name, live_source.LiveSourceSettings(hold_at_end=True, has_stills=True))
 
 
 @dataclass
@@ -72,6 +77,7 @@ class Choices:
     network: Network = field(default_factory=Network)
     strength: float = 1.0
     work_scale: float = 1.0
+    compares_frames: bool = True
     is_looping: bool = True
 
 
@@ -107,7 +113,7 @@ class Run:
         self._recording: Any = None
         self._camera: Any = None
         self._ending: list[threading.Thread] = []
-        self._known_errors: set[str] = set()
+        self._faults: Counter[str] = Counter()
         self._told = 0.0
 
     def stop(self) -> None:
@@ -127,11 +133,16 @@ class Run:
             self.thread.join()
 
     def apply(self) -> None:
-        """Let strength and work scale act from the next frame on."""
+        """Let strength, work scale and comparing act from the next frame on, and on the one of a paused file."""
         if (derainer := self._derainer) is not None:
             derainer.settings = replace(
-                derainer.settings, strength=self._choices.strength, work_scale=self._choices.work_scale
+                derainer.settings,
+                strength=self._choices.strength,
+                work_scale=self._choices.work_scale,
+                temporal=self._choices.compares_frames,
             )
+        if self._file is not None:
+            self._file.again()
 
     def change_network(self, network: Network) -> None:
         """Load another network while this one works on, then take it."""
@@ -288,28 +299,33 @@ class Run:
         now = time.monotonic()
         if now - self._told >= FIGURES_SECONDS or self.is_paused:
             self._told = now
-            stats = step.stats
-            dropped = sum(stats.dropped.values())
-            graphics = graphics_load(str(self._derainer.backend.device)) if self._derainer else None
-            figures = Figures(stats.fps, stats.latency_ms, dropped, stats.work_scale, step.frame.position, graphics)
+            stats, derainer = step.stats, self._derainer
+            assert derainer is not None
+            figures = Figures(
+                stats.fps,
+                stats.latency_ms,
+                sum(stats.dropped.values()),
+                stats.work_scale,
+                step.frame.position,
+                graphics_load(str(derainer.backend.device)),
+                step.frame.around is not None,
+                derainer.compares_frames,
+            )
             self._tell("figures_changed", figures)
             self._tell_of_faults(stats)
 
     def _tell_of_faults(self, stats: Any) -> None:
-        for sink in stats.sinks:
-            if sink.error and sink.error not in self._known_errors:
-                self._known_errors.add(sink.error)
-                self._tell("failed", sink.error)
-                if self._recording is not None and sink.name == self._recording.name:
-                    self._recording = None
-                    self._tell("recording_changed", False)
-                elif self._camera is not None and sink.name == self._camera.name:
-                    self._camera = None
-                    self._tell("camera_changed", False)
-        for warning in stats.warnings:
-            if warning not in self._known_errors:
-                self._known_errors.add(warning)
-                self._tell("warned", warning)
+        """Tell of what is wrong since the last time; of a fault that was gone and came again, again."""
+        errors = [sink.error for sink in stats.sinks if sink.error]
+        faults = Counter([*stats.warnings, *errors])
+        fresh, self._faults = faults - self._faults, faults
+        for text in fresh:
+            self._tell("failed" if text in errors else "warned", text)
+        failed = [sink.name for sink in stats.sinks if sink.error in fresh]
+        if self._recording is not None and self._recording.name in failed:
+            self.set_recording(None)
+        if self._camera is not None and self._camera.name in failed:
+            self.set_virtual_camera(False)
 
     def _change_network(self, network: Network) -> None:
         self._tell("status_changed", translate("Run", "Loading the network…"))

@@ -114,6 +114,11 @@ class Session(QObject):
         self._choices.work_scale = work_scale
         self._apply()
 
+    def set_comparing(self, compares_frames: bool) -> None:
+        """Whether a paused file's frame is compared with those around it, as in files."""
+        self._choices.compares_frames = compares_frames
+        self._apply()
+
     def set_network(self, network: Network) -> None:
         """Change backend or device; what plays goes on until the other one is loaded."""
         self._choices.network = network

@@ -23,12 +23,17 @@ class Settings:
     is_looping: bool = True
     strength: float = 1.0
     work_scale: float = 1.0
+    compares_frames: bool = True
     device: str = "auto"
     backend: str = "auto"
     recent: list[str] = field(default_factory=list)
     last_folder: str = ""
     output_folder: str = ""
     codec: str = ""
+    file_strength: float = 1.0
+    file_work_scale: float = 1.0
+    file_compares_frames: bool = True
+    decodes_on_gpu: bool = False
 
     @classmethod
     def read(cls) -> Settings:

@@ -9,6 +9,7 @@ from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QWidget, QWidgetAction
 
+from nerdrain_gui.controls import explain
 from nerdrain_gui.icons import icon
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.words import source_in_words
@@ -53,7 +54,7 @@ class SourceMenu(QMenu):
         field = QLineEdit()
         field.setPlaceholderText("rtsp://, http://, udp://…")
         field.setMinimumWidth(250)
-        field.setAccessibleName(self.tr("Address of a stream"))
+        explain(field, self.tr("Type an address and press Enter"), self.tr("Address of a stream"))
         field.addAction(icon("link"), QLineEdit.ActionPosition.LeadingPosition)
 
         def take() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QCoreApplication, QLocale, QUrl
 
+from nerdrain_gui.jobs import State
+
 if TYPE_CHECKING:
     from nerdrain_gui.graphics import GraphicsLoad
 
@@ -45,11 +47,25 @@ def bytes_in_words(count: int) -> str:
 
 def source_in_words(name: str) -> str:
     """A file without its folder, an address without its password, and anything else as it is."""
+    if name == "test":
+        return translate("Words", "Test picture")
     if "://" not in name:
         return Path(name).name or name
     from nerdrain_rt.media.live_stream import without_password
 
     return QUrl(without_password(name)).toDisplayString() or name.partition("://")[0] + "://…"
+
+
+def state_in_words(state: State) -> str:
+    """The state as a person says it."""
+    return {
+        State.WAITING: translate("Words", "Waiting"),
+        State.RUNNING: translate("Words", "Working"),
+        State.PAUSED: translate("Words", "Paused"),
+        State.DONE: translate("Words", "Done"),
+        State.FAILED: translate("Words", "Failed"),
+        State.CANCELLED: translate("Words", "Cancelled"),
+    }[state]
 
 
 def graphics_in_words(load: GraphicsLoad) -> str:

@@ -9,7 +9,7 @@ def test_icons_are_drawn_in_the_pixels_of_the_screen(app):
 
 
 def test_an_icon_beside_words_is_square_and_leaves_room(app):
-    image = icon("open").pixmap(push_button("open", "Open").iconSize(), 1.0).toImage()
+    image = icon("open").pixmap(push_button("open", "Open", "Open a file").iconSize(), 1.0).toImage()
     right = [image.pixelColor(x, y).alpha() for x in range(17, 20) for y in range(16)]
     assert image.width() == 20
     assert set(right) == {0}

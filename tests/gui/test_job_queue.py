@@ -7,7 +7,10 @@ import pytest
 from nerdrain_gui.file_facts import read_facts
 from nerdrain_gui.job_queue import JobQueue
 from nerdrain_gui.jobs import FileJob, JobOptions, State, free_target, read_jobs, write_jobs
+from PyQt6.QtCore import Qt
 
+from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.pipeline import derain_video
 from tests import clips
 from tests.gui.conftest import wait_until
 
@@ -60,6 +63,36 @@ def test_options_reach_the_work(queue, clip, backend, tmp_path):
     with av.open(str(tmp_path / "out" / "rain_derained.mkv")) as container:
         assert container.streams.video[0].codec_context.name == "ffv1"
     assert set(backend.shapes) == {(1, 3, 16, 16)}
+
+
+@pytest.mark.parametrize("compares_frames", [True, False])
+def test_frames_are_compared_where_that_is_chosen(app, clip, backend, tmp_path, compares_frames):
+    derainer = Derainer(backend=backend)
+    queue = JobQueue(load=lambda network: derainer, path=tmp_path / "queue.json")
+    queue.add([str(clip)], JobOptions(compares_frames=compares_frames))
+    queue.start()
+    wait_until(lambda: queue.jobs[0].state.is_over)
+    assert queue.jobs[0].state == State.DONE
+    assert derainer.compares_frames is compares_frames
+    queue.shut_down(5)
+
+
+@pytest.mark.parametrize("gpu", [0, None])
+def test_a_graphics_card_decodes_where_that_is_chosen_and_the_network_runs_on_it(queue, clip, monkeypatch, gpu):
+    decoded = []
+
+    def derain(*arguments, decode_on_gpu, **options):
+        decoded.append(decode_on_gpu)
+        return derain_video(*arguments, **options)
+
+    monkeypatch.setattr("nerdrain_rt.pipeline.derain_video", derain)
+    monkeypatch.setattr(Derainer, "gpu", gpu)
+    queue.add([str(clip)], JobOptions(decodes_on_gpu=True))
+    queue.start()
+    wait_until(lambda: queue.jobs[0].state.is_over)
+    assert queue.jobs[0].state == State.DONE
+    assert decoded == [gpu is not None]
+    assert queue.jobs[0].warnings == ["Decoded on the processor, because the network ran there"] * (gpu is None)
 
 
 def test_a_damaged_file_fails_and_the_next_is_done(queue, clip, tmp_path):
@@ -148,6 +181,22 @@ def test_finished_jobs_keep_their_report_over_a_restart(queue, clip, load, tmp_p
     job = JobQueue(load=load, path=tmp_path / "queue.json").jobs[0]
     assert job.state == State.DONE
     assert job.streams[0]["action"] == "derained"
+
+
+def test_a_queue_of_an_older_version_has_the_options_that_are_new_as_usual(tmp_path):
+    write_jobs(tmp_path / "queue.json", [FileJob("x.mp4", JobOptions(codec="ffv1"))])
+    content = json.loads((tmp_path / "queue.json").read_text())
+    for option in ("compares_frames", "decodes_on_gpu"):
+        del content["jobs"][0]["options"][option]
+    (tmp_path / "queue.json").write_text(json.dumps(content))
+    assert read_jobs(tmp_path / "queue.json")[0].options == JobOptions(codec="ffv1")
+
+
+def test_a_row_tells_a_screen_reader_how_it_stands(queue, clip):
+    queue.add([str(clip)], JobOptions())
+    queue.start()
+    wait_until(lambda: queue.jobs[0].state.is_over)
+    assert queue.data(queue.index(0, 0), Qt.ItemDataRole.AccessibleTextRole) == "rain.mp4, Done, 100 %"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"format": 9, "jobs": []}', '{"format": 1, "jobs": [{"x": 1}]}'])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from nerdrain_gui.app import why_no_display
+from nerdrain_gui.files_inspector import FilesInspector
 from nerdrain_gui.graphics import GraphicsLoad
 from nerdrain_gui.job_queue import Column, JobQueue
 from nerdrain_gui.jobs import JobOptions, State
@@ -18,10 +19,19 @@ from nerdrain_gui.session import Session
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.theme import Theme, current_colors
 from PyQt6 import sip
-from PyQt6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PyQt6.QtGui import QDropEvent
+from PyQt6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PyQt6.QtGui import QDropEvent, QWheelEvent
 from PyQt6.QtTest import QTest
-from PyQt6.QtWidgets import QApplication
+from PyQt6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSlider,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QProgressBar,
+    QScrollBar,
+)
 
 from nerdrain_rt.derainer import Derainer
 from tests import clips
@@ -139,6 +149,116 @@ def test_full_screen_shows_the_picture_alone_and_escape_leaves_it(window, clip):
     QTest.keyClick(window.preview, Qt.Key.Key_Escape)
     assert not window.isFullScreen()
     assert window.sidebar.isVisible()
+
+
+def test_a_paused_file_says_that_its_frame_is_as_in_the_file(window, clip):
+    window.open(clip)
+    wait_until(lambda: is_playing(window) and window.preview.canvas._figures)
+    QTest.keyClick(window.preview, Qt.Key.Key_Space)
+    wait_until(lambda: window.preview.canvas._figures == "Paused  ·  frames compared, as in a file")
+    window.preview.inspector.rain.compares.click()
+    wait_until(lambda: window.preview.canvas._figures == "Paused")
+    QTest.keyClick(window.preview, Qt.Key.Key_Space)
+    wait_until(lambda: "fps" in window.preview.canvas._figures)
+
+
+WITH_GPU = {
+    "devices": {"cpu": {"available": True}, "cuda:0": {"available": True}},
+    "codecs": {"encoders": {"libx264": True, "h264_nvenc": True, "hevc_nvenc": False}},
+}
+
+
+def test_decoding_on_the_graphics_card_is_offered_where_there_is_one(window):
+    inspector = window.files.inspector
+    assert not inspector.decode.isEnabled()
+    assert inspector._why_not.text() == "Needs an NVIDIA graphics card."
+    window.device.show_facts(WITH_GPU)
+    assert inspector.decode.isEnabled()
+    assert inspector._why_not.isHidden()
+    assert inspector.codec.model().item(inspector.codec.findData("h264_nvenc")).isEnabled()
+    assert not inspector.codec.model().item(inspector.codec.findData("hevc_nvenc")).isEnabled()
+    preview = window.preview.inspector.device
+    preview.setCurrentIndex(preview.findData("cpu"))
+    preview.activated.emit(preview.currentIndex())
+    assert window.queue.network.device == "cpu"
+    assert not inspector.decode.isEnabled()
+    assert "network" in inspector._why_not.text()
+
+
+def test_options_for_new_files_are_remembered(window):
+    window.device.show_facts(WITH_GPU)
+    inspector = window.files.inspector
+    inspector.rain.compares.click()
+    inspector.decode.click()
+    inspector.rain.strength.set_value(0.7)
+    window._settings.write()
+    again = FilesInspector(Settings.read())
+    assert again.defaults == JobOptions("", "", 0.7, 1.0, compares_frames=False, decodes_on_gpu=True)
+    assert not again.rain.compares.isChecked()
+    assert again.decode.isChecked()
+    again.deleteLater()
+
+
+def test_a_comparison_is_chosen_for_the_marked_files_alone(window, clip, tmp_path):
+    window.show_page(FILES)
+    window.queue.add([clip, str(tmp_path / "other.mp4")], JobOptions())
+    window.files.table.selectRow(1)
+    window.files.inspector.rain.compares.click()
+    assert [job.options.compares_frames for job in window.queue.jobs] == [True, False]
+    assert window.files.inspector.defaults.compares_frames
+
+
+def test_keys_are_of_the_control_that_has_the_focus(window, clip):
+    window.open(clip)
+    wait_until(window.preview.play_button.isEnabled)
+    rain = window.preview.inspector.rain
+    rain.compares.setFocus()
+    QTest.keyClick(rain.compares, Qt.Key.Key_Space)
+    assert not rain.compares.isChecked()
+    assert not window.session.is_paused
+    rain.strength.slider.setFocus()
+    before = rain.strength.slider.value()
+    QTest.keyClick(rain.strength.slider, Qt.Key.Key_Left)
+    assert rain.strength.slider.value() == before - 1
+    QTest.keyClick(rain.strength.slider, Qt.Key.Key_Space)
+    assert window.session.is_paused
+
+
+def test_a_click_on_a_button_leaves_the_keys_to_the_page(window):
+    window.show_page(FILES)
+    compares = window.files.inspector.rain.compares
+    QTest.mouseClick(compares, Qt.MouseButton.LeftButton, pos=QPoint(8, compares.height() // 2))
+    assert not compares.isChecked()
+    QTest.keyClick(window.focusWidget(), Qt.Key.Key_Space)
+    assert not compares.isChecked()
+
+
+def test_the_wheel_over_a_list_of_choices_changes_nothing(window):
+    combo = window.files.inspector.codec
+    turn = QPoint(0, -120)
+    where = QPointF(combo.rect().center())
+    no_button, no_key = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    event = QWheelEvent(where, where, turn, turn, no_button, no_key, Qt.ScrollPhase.NoScrollPhase, False)
+    QApplication.sendEvent(combo, event)
+    assert combo.currentIndex() == 0
+    assert not event.isAccepted()
+
+
+def test_every_control_has_a_name_and_says_what_it_does(window, clip):
+    window.open(clip)
+    kinds = (QAbstractButton, QComboBox, QAbstractSlider, QProgressBar)
+    controls = [control for kind in kinds for control in window.findChildren(kind)]
+    ours = [control for control in controls if not isinstance(control, QScrollBar) and not is_part_of_qt(control)]
+    assert len(ours) > 40
+    for control in ours:
+        text = control.text() if isinstance(control, QAbstractButton) else ""
+        assert control.accessibleName() or text, control
+        assert len(control.toolTip()) > 5, text or control.accessibleName()
+
+
+def is_part_of_qt(control):
+    """What Qt makes within a table, a list or a line."""
+    return isinstance(control.parent(), QAbstractItemView | QLineEdit)
 
 
 def test_errors_are_messages_in_the_window(window, tmp_path):
@@ -292,7 +412,7 @@ def test_closing_while_everything_runs_slowly_takes_less_than_two_seconds(app, t
 
 def test_a_second_source_is_shown_in_place_of_the_first(window, tmp_path):
     clip = str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))
-    for name, title in ((clip, "rain.mp4"), ("test", "test")):
+    for name, title in ((clip, "rain.mp4"), ("test", "Test picture")):
         window.open(name)
         assert window.preview.canvas.isVisible()
         assert window.preview.title.text() == title

@@ -9,11 +9,13 @@ from nerdrain_gui.network import Network
 from nerdrain_gui.picture import Wanted
 from nerdrain_gui.session import Session
 
-from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, MediaError
+from nerdrain_rt.media.reader import VideoReader
 from tests import clips
 from tests.fakes import FakeBackend
 from tests.gui.conftest import wait_until
+from tests.live_parts import KeepingSink
 
 
 class Heard:
@@ -90,6 +92,42 @@ def test_strength_and_work_scale_act_while_it_plays(session, clip, backend):
     wait_until(lambda: (1, 3, 32, 32) in backend.shapes)
     session.set_strength(0.0)
     wait_until(lambda: gray(session.heard.picture.images[0]) == gray(session.heard.picture.images[1]))
+
+
+def test_a_paused_frame_is_what_the_file_will_have(session, tmp_path, backend):
+    clip = clips.video(tmp_path / "noise.mkv", size=(48, 64), frames=20, rate=10, codec="ffv1")
+    backend.residual = lambda rainy: torch.full_like(rainy, -8 / 255)
+    in_file = {}
+    for compares in (True, False):
+        derainer = Derainer(DerainSettings(temporal=compares), backend=FakeBackend(backend.residual))
+        with VideoReader(clip) as reader:
+            in_file[compares] = [frame.rgb() for frame in derainer.derain(reader)][10]
+    session.open(str(clip))
+    wait_until(lambda: session.heard.figures)
+    session.toggle_pause()
+    session.seek(1.0)
+
+    def shown(compares):
+        figures, pair = session.heard.figures[-1], session._screen.pair
+        is_there = figures.is_still and figures.position == 1.0 and figures.compares_frames is compares
+        return is_there and (pair.clean.rgb() == in_file[compares]).all()
+
+    wait_until(lambda: shown(True))
+    session.set_comparing(False)
+    wait_until(lambda: shown(False))
+    assert (in_file[True] != in_file[False]).any()
+
+
+def test_strength_acts_on_the_frame_of_a_paused_file(session, clip):
+    session.open(clip)
+    wait_until(lambda: session.heard.figures)
+    session.toggle_pause()
+    wait_until(lambda: session.heard.figures[-1].is_still and session.heard.picture.view == "wipe")
+    position = session.heard.figures[-1].position
+    session.set_strength(0.0)
+    wait_until(lambda: len({gray(image) for image in session.heard.picture.images}) == 1)
+    assert session.heard.picture.view == "wipe"
+    assert session.heard.figures[-1].position == position
 
 
 def test_view_and_size_act_while_it_is_paused(session, clip):
@@ -260,6 +298,38 @@ def test_a_virtual_camera_that_is_not_there_is_told_of(session, clip):
     wait_until(lambda: session.heard.errors)
     wait_until(lambda: states and states[-1] is False)
     assert "\n" not in session.heard.errors[0]
+
+
+def test_a_virtual_camera_that_fails_again_is_told_of_again(session, clip, monkeypatch):
+    monkeypatch.setattr("nerdrain_rt.media.sinks.VirtualCamera", lambda: KeepingSink("camera", fails_at=0))
+    states = []
+    session.camera_changed.connect(states.append)
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    for times in (1, 2):
+        session.set_virtual_camera(True)
+        wait_until(lambda times=times: states == [True, False] * times)
+        assert session.heard.errors == ["camera: no space left on device"] * times
+
+
+def test_each_loss_of_an_output_is_told(app, load, monkeypatch):
+    monkeypatch.setattr("nerdrain_rt.live.sinks.PROVEN_SECONDS", 0.05)
+    monkeypatch.setattr("nerdrain_rt.live.sinks.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("nerdrain_gui.run.FIGURES_SECONDS", 0)
+    server = KeepingSink("server", error=MediaError("server: lost"))
+    server.is_found_again = True
+    session = Session(load=load, sinks=[server])
+    session.heard = heard = Heard(session)
+    session.open("test")
+    for losses in (1, 2):
+        written = len(server.frames)
+        wait_until(lambda written=written: len(server.frames) > written + 10)
+        wait_until(lambda: not session._run._faults)
+        server.fails_at = len(server.frames)
+        wait_until(lambda losses=losses: len(heard.errors) == losses)
+        server.fails_at = None
+    assert heard.errors == ["server: lost; trying again"] * 2
+    assert session.shut_down(10)
 
 
 def test_shutting_down_waits_no_longer_than_told_for_a_slow_network(app, clip):

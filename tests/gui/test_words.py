@@ -11,7 +11,7 @@ from nerdrain_gui.words import graphics_in_words, source_in_words
         ("udp://127.0.0.1:5000", "udp://127.0.0.1:5000"),
         ("srt://h:1?passphrase=secret&latency=9", "srt://h:1?passphrase=***&latency=9"),
         ("rtsp://me:se/cret@[", "rtsp://…"),
-        ("test", "test"),
+        ("test", "Test picture"),
         ("0", "0"),
     ],
 )

@@ -38,6 +38,10 @@
             <translation>Einzelheiten kopieren</translation>
         </message>
         <message>
+            <source>Everything found here as text, for a question or a report of a fault</source>
+            <translation>Alles, was hier steht, als Text: für eine Frage oder eine Fehlermeldung</translation>
+        </message>
+        <message>
             <source>Looking at this computer…</source>
             <translation>Dieser Computer wird untersucht …</translation>
         </message>
@@ -56,6 +60,10 @@
         <message>
             <source>Measure the speed</source>
             <translation>Tempo messen</translation>
+        </message>
+        <message>
+            <source>Takes a few minutes; let previews and files rest meanwhile</source>
+            <translation>Dauert einige Minuten; Vorschau und Dateien sollten solange ruhen</translation>
         </message>
         <message>
             <source>Finds out how many frames a second this computer manages, and whether that is real time.</source>
@@ -92,16 +100,48 @@
     <context>
         <name>FilesInspector</name>
         <message>
-            <source>Like the source</source>
-            <translation>Wie die Quelle</translation>
+            <source>Save to</source>
+            <translation>Speichern in</translation>
         </message>
         <message>
-            <source>Save to</source>
-            <translation>Speichern unter</translation>
+            <source>Each result beside its source, or all in one folder. The originals are never changed.</source>
+            <translation>Jedes Ergebnis neben seiner Quelle oder alle in einen Ordner. Die Originale bleiben immer, wie sie sind.</translation>
         </message>
         <message>
             <source>Video format</source>
             <translation>Videoformat</translation>
+        </message>
+        <message>
+            <source>How results are compressed. Like the source: in its own format, where that can be written.</source>
+            <translation>Wie die Ergebnisse komprimiert werden. Wie die Quelle: in deren Format, wenn es geschrieben werden kann.</translation>
+        </message>
+        <message>
+            <source>Like the source</source>
+            <translation>Wie die Quelle</translation>
+        </message>
+        <message>
+            <source>Finds fine rain over leaves and grass; takes longer.</source>
+            <translation>Findet feinen Regen vor Laub und Gras; dauert länger.</translation>
+        </message>
+        <message>
+            <source>Decode on the graphics card</source>
+            <translation>Auf der Grafikkarte dekodieren</translation>
+        </message>
+        <message>
+            <source>Needs an NVIDIA graphics card.</source>
+            <translation>Braucht eine Grafikkarte von NVIDIA.</translation>
+        </message>
+        <message>
+            <source>Needs the network to run on the graphics card too; see Preview.</source>
+            <translation>Dafür muss auch das Netz auf der Grafikkarte laufen; siehe Vorschau.</translation>
+        </message>
+        <message>
+            <source>The NVIDIA graphics card unpacks the video too, which frees the processor. With H.264 or H.265 on NVIDIA as the video format, frames never leave the card. What it cannot decode, the processor does.</source>
+            <translation>Die NVIDIA-Grafikkarte entpackt auch das Video, das entlastet den Prozessor. Mit H.264 oder H.265 auf NVIDIA als Videoformat verlassen die Bilder die Karte nie. Was sie nicht dekodieren kann, übernimmt der Prozessor.</translation>
+        </message>
+        <message>
+            <source>Cannot be written on this computer</source>
+            <translation>Kann auf diesem Computer nicht geschrieben werden</translation>
         </message>
         <message>
             <source>Options for new files</source>
@@ -139,8 +179,16 @@
             <translation>Dateien hinzufügen …</translation>
         </message>
         <message>
+            <source>Choose videos and pictures (Ctrl+O)</source>
+            <translation>Videos und Bilder auswählen (Strg+O)</translation>
+        </message>
+        <message>
             <source>Add a folder…</source>
             <translation>Ordner hinzufügen …</translation>
+        </message>
+        <message>
+            <source>Everything in it and its subfolders, but for results of earlier runs</source>
+            <translation>Alles darin und in den Unterordnern, außer früheren Ergebnissen</translation>
         </message>
         <message>
             <source>Pause</source>
@@ -183,6 +231,10 @@
             <translation>Hinzufügen</translation>
         </message>
         <message>
+            <source>Put videos, pictures or a folder into the queue</source>
+            <translation>Videos, Bilder oder einen Ordner in die Warteschlange stellen</translation>
+        </message>
+        <message>
             <source>Files…</source>
             <translation>Dateien …</translation>
         </message>
@@ -191,8 +243,24 @@
             <translation>Ordner …</translation>
         </message>
         <message>
+            <source>How much of the whole queue is done</source>
+            <translation>Wie viel der ganzen Warteschlange fertig ist</translation>
+        </message>
+        <message>
+            <source>Whole queue</source>
+            <translation>Ganze Warteschlange</translation>
+        </message>
+        <message>
             <source>Clear finished</source>
             <translation>Fertige entfernen</translation>
+        </message>
+        <message>
+            <source>Take off the list what is done, failed or cancelled; files stay where they are</source>
+            <translation>Fertige, fehlgeschlagene und abgebrochene aus der Liste nehmen; die Dateien bleiben, wo sie sind</translation>
+        </message>
+        <message>
+            <source>Start or pause the queue (Space)</source>
+            <translation>Warteschlange starten oder anhalten (Leertaste)</translation>
         </message>
         <message>
             <source>{0} of {1} finished</source>
@@ -385,30 +453,6 @@
     <context>
         <name>JobDelegate</name>
         <message>
-            <source>Waiting</source>
-            <translation>Wartet</translation>
-        </message>
-        <message>
-            <source>Working</source>
-            <translation>In Arbeit</translation>
-        </message>
-        <message>
-            <source>Paused</source>
-            <translation>Pausiert</translation>
-        </message>
-        <message>
-            <source>Done</source>
-            <translation>Fertig</translation>
-        </message>
-        <message>
-            <source>Failed</source>
-            <translation>Fehlgeschlagen</translation>
-        </message>
-        <message>
-            <source>Cancelled</source>
-            <translation>Abgebrochen</translation>
-        </message>
-        <message>
             <source>{0} fps</source>
             <translation>{0} fps</translation>
         </message>
@@ -457,6 +501,17 @@
         <message>
             <source>Open the folder</source>
             <translation>Ordner öffnen</translation>
+        </message>
+        <message>
+            <source>Show the result in the file manager</source>
+            <translation>Das Ergebnis in der Dateiverwaltung zeigen</translation>
+        </message>
+    </context>
+    <context>
+        <name>JobWorker</name>
+        <message>
+            <source>Decoded on the processor, because the network ran there</source>
+            <translation>Auf dem Prozessor dekodiert, weil das Netz dort lief</translation>
         </message>
     </context>
     <context>
@@ -517,9 +572,33 @@
             <source>Light or dark (Ctrl+Shift+T)</source>
             <translation>Hell oder dunkel (Strg+Umschalt+T)</translation>
         </message>
+        <message>
+            <source>Light or dark: {0}</source>
+            <translation>Hell oder dunkel: {0}</translation>
+        </message>
     </context>
     <context>
         <name>PreviewInspector</name>
+        <message>
+            <source>Takes three frames, so here only where a file is paused.</source>
+            <translation>Braucht drei Bilder, hier also nur bei angehaltener Datei.</translation>
+        </message>
+        <message>
+            <source>Device</source>
+            <translation>Gerät</translation>
+        </message>
+        <message>
+            <source>What the network runs on, here and for files</source>
+            <translation>Worauf das Netz läuft, hier und für Dateien</translation>
+        </message>
+        <message>
+            <source>Method</source>
+            <translation>Verfahren</translation>
+        </message>
+        <message>
+            <source>The program that runs the network; the best one is measured where there are several</source>
+            <translation>Das Programm, das das Netz ausführt; unter mehreren wird das schnellste gemessen</translation>
+        </message>
         <message>
             <source>Frames a second</source>
             <translation>Bilder je Sekunde</translation>
@@ -549,14 +628,6 @@
             <translation>Läuft auf</translation>
         </message>
         <message>
-            <source>Device</source>
-            <translation>Gerät</translation>
-        </message>
-        <message>
-            <source>Method</source>
-            <translation>Verfahren</translation>
-        </message>
-        <message>
             <source>Figures</source>
             <translation>Messwerte</translation>
         </message>
@@ -584,28 +655,60 @@
             <translation>Datei öffnen …</translation>
         </message>
         <message>
+            <source>Play a video as it is and without its rain</source>
+            <translation>Ein Video abspielen, wie es ist und ohne seinen Regen</translation>
+        </message>
+        <message>
             <source>Test picture</source>
             <translation>Testbild</translation>
+        </message>
+        <message>
+            <source>A moving picture made here, to see how fast this computer is</source>
+            <translation>Ein bewegtes Bild, das hier entsteht; zeigt, wie schnell dieser Computer ist</translation>
         </message>
         <message>
             <source>Open</source>
             <translation>Öffnen</translation>
         </message>
         <message>
+            <source>Open a file, a camera or a stream</source>
+            <translation>Eine Datei, eine Kamera oder einen Stream öffnen</translation>
+        </message>
+        <message>
+            <source>View</source>
+            <translation>Ansicht</translation>
+        </message>
+        <message>
             <source>Wipe</source>
             <translation>Schieber</translation>
+        </message>
+        <message>
+            <source>Before left of the handle, after right of it (1)</source>
+            <translation>Links vom Griff vorher, rechts davon nachher (1)</translation>
         </message>
         <message>
             <source>Side by side</source>
             <translation>Nebeneinander</translation>
         </message>
         <message>
+            <source>Before and after beside each other (2)</source>
+            <translation>Vorher und nachher nebeneinander (2)</translation>
+        </message>
+        <message>
             <source>After</source>
             <translation>Nachher</translation>
         </message>
         <message>
+            <source>The picture without its rain (3)</source>
+            <translation>Das Bild ohne seinen Regen (3)</translation>
+        </message>
+        <message>
             <source>Removed rain</source>
             <translation>Entfernter Regen</translation>
+        </message>
+        <message>
+            <source>What was taken out, on black (4)</source>
+            <translation>Was herausgenommen wurde, auf Schwarz (4)</translation>
         </message>
         <message>
             <source>Close (Ctrl+W)</source>
@@ -622,6 +725,14 @@
         <message>
             <source>Begin again at the end (L)</source>
             <translation>Am Ende von vorn beginnen (L)</translation>
+        </message>
+        <message>
+            <source>Click to go there; arrow keys go five seconds back and on</source>
+            <translation>Ein Klick springt dorthin; Pfeiltasten fünf Sekunden zurück und vor</translation>
+        </message>
+        <message>
+            <source>Position</source>
+            <translation>Position</translation>
         </message>
         <message>
             <source>Save the picture (Ctrl+S)</source>
@@ -655,6 +766,18 @@
             <source>GPU {0} %</source>
             <translation>GPU {0} %</translation>
         </message>
+        <message>
+            <source>Paused</source>
+            <translation>Pausiert</translation>
+        </message>
+        <message>
+            <source>frames compared, as in a file</source>
+            <translation>Bilder verglichen, wie in der Datei</translation>
+        </message>
+        <message>
+            <source>comparing frames…</source>
+            <translation>Bilder werden verglichen …</translation>
+        </message>
     </context>
     <context>
         <name>RainOptions</name>
@@ -663,16 +786,44 @@
             <translation>Voll</translation>
         </message>
         <message>
+            <source>The network looks at every pixel: the best result, and the slowest</source>
+            <translation>Das Netz sieht jeden Bildpunkt: das beste Ergebnis und das langsamste</translation>
+        </message>
+        <message>
+            <source>Almost twice as fast</source>
+            <translation>Fast doppelt so schnell</translation>
+        </message>
+        <message>
+            <source>About four times as fast</source>
+            <translation>Etwa viermal so schnell</translation>
+        </message>
+        <message>
+            <source>Up to sixteen times as fast</source>
+            <translation>Bis zu sechzehnmal so schnell</translation>
+        </message>
+        <message>
             <source>Strength</source>
             <translation>Stärke</translation>
         </message>
         <message>
-            <source>Smaller is faster and finds less of the finest rain.</source>
-            <translation>Kleiner ist schneller und findet weniger vom feinsten Regen.</translation>
+            <source>How much of the rain that is found is taken out; 0 % leaves all of it</source>
+            <translation>Wie viel vom gefundenen Regen herausgenommen wird; 0 % lässt allen drin</translation>
         </message>
         <message>
             <source>Work size</source>
             <translation>Arbeitsgröße</translation>
+        </message>
+        <message>
+            <source>Compare frames</source>
+            <translation>Bilder vergleichen</translation>
+        </message>
+        <message>
+            <source>Looks at the frames before and after too, and takes out what is bright in one of the three only: fine rain over leaves and grass, which a single picture does not tell from texture. Switch it off where the processor is too slow for it, or where small things that flicker fade.</source>
+            <translation>Sieht auch das Bild davor und das danach an und nimmt heraus, was nur in einem der drei hell ist: feinen Regen vor Laub und Gras, den ein einzelnes Bild nicht von Struktur unterscheidet. Abschalten, wenn der Prozessor dafür zu langsam ist oder kleines Flackerndes verblasst.</translation>
+        </message>
+        <message>
+            <source>Smaller is faster and finds less of the finest rain.</source>
+            <translation>Kleiner ist schneller und findet weniger vom feinsten Regen.</translation>
         </message>
     </context>
     <context>
@@ -720,12 +871,44 @@
             <translation>Testbild</translation>
         </message>
         <message>
+            <source>Type an address and press Enter</source>
+            <translation>Adresse eingeben und die Eingabetaste drücken</translation>
+        </message>
+        <message>
             <source>Address of a stream</source>
             <translation>Adresse eines Streams</translation>
         </message>
     </context>
     <context>
         <name>Words</name>
+        <message>
+            <source>Test picture</source>
+            <translation>Testbild</translation>
+        </message>
+        <message>
+            <source>Waiting</source>
+            <translation>Wartet</translation>
+        </message>
+        <message>
+            <source>Working</source>
+            <translation>In Arbeit</translation>
+        </message>
+        <message>
+            <source>Paused</source>
+            <translation>Pausiert</translation>
+        </message>
+        <message>
+            <source>Done</source>
+            <translation>Fertig</translation>
+        </message>
+        <message>
+            <source>Failed</source>
+            <translation>Fehlgeschlagen</translation>
+        </message>
+        <message>
+            <source>Cancelled</source>
+            <translation>Abgebrochen</translation>
+        </message>
         <message>
             <source>{0} of {1}</source>
             <translation>{0} von {1}</translation>
