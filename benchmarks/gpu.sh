@@ -47,6 +47,9 @@ derain() { # SOURCE OPTION...
 launch() { # CACHE OPTION...: one frame, with the kernels and choices that are kept in a folder
   NERDRAIN_CACHE=$scratch/$1 TRITON_CACHE_DIR=$scratch/$1 derain samples/rain_street.mp4 --end 0.04 "${@:2}"
 }
+first_frame() { # CACHE OPTION...: and those after it, until what was asked for is ready
+  NERDRAIN_CACHE=$scratch/$1 TRITON_CACHE_DIR=$scratch/$1 step /dev/stdout 120 python3 benchmarks/first_frame.py "${@:2}"
+}
 test_on_gpu() { # LIMIT OPTION...
   local at_once=()
   if python3 -c 'import xdist' 2>/dev/null; then at_once=(-n 4 --dist loadfile); fi
@@ -57,9 +60,9 @@ step /dev/stdout 60 python3 -m nerdrain_rt doctor --json
 step "$out/fused.txt" 200 python3 benchmarks/fused.py --size 1920x1080
 bench bench.json 270 --backend fused --backend eager "${sizes[@]}"
 test_on_gpu 200 -m gpu --ignore tests/test_compile.py
-for _ in cold warm; do launch fused --backend fused; done
-launch eager --backend eager
-for _ in cold warm; do launch auto; done
+for _ in cold warm; do first_frame auto --seconds 100; done
+for _ in cold warm; do launch new; done
+launch auto --backend fused
 clip=$scratch/clip.mp4
 step /dev/stdout 60 python3 -c "
 from pathlib import Path
@@ -69,7 +72,10 @@ for options in '' --no-temporal '--no-temporal --decode-on-gpu'; do
   # shellcheck disable=SC2086 # several words are several options
   derain "$clip" --backend fused $options
 done
-! python3 -c 'import torch_tensorrt' 2>/dev/null || bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
+if python3 -c 'import torch_tensorrt' 2>/dev/null; then
+  first_frame tensorrt --backend tensorrt --seconds 60
+  bench tensorrt.json 400 --backend tensorrt --size 1920x1080 --no-published
+fi
 test_on_gpu 150 -m 'not gpu and not slow' tests/test_kernels.py tests/test_color_kernels.py tests/test_fused.py
 test_on_gpu 120 -m gpu tests/test_compile.py
 bench compile.json 300 --backend compile --size 1920x1080 --no-published --no-pipeline
