@@ -1,21 +1,23 @@
 """What `--backend auto` runs, and what works until that is ready, with backends that only pretend to work."""
 
 import logging
+import re
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 
+from nerdrain_rt import backends
+from nerdrain_rt.backends import remembered
 from nerdrain_rt.backends.auto import AutoBackend, load_auto
-from nerdrain_rt.backends.preparation import Turns
 from nerdrain_rt.backends.remembered import Choice, remember, remembered_choices
 from nerdrain_rt.errors import BackendError
-from tests.candidates import KEY, Bench, refuse
+from nerdrain_rt.model.weights import load_weights
+from tests.candidates import CPU, KEY, Bench, PreparingAuto, refuse
 from tests.fakes import FakeBackend
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -150,52 +152,9 @@ def test_no_candidate_that_loads_is_an_error_with_every_reason(bench):
         load_auto(candidates, CPU, torch.float32, key=KEY, announce=bench.say)
 
 
-class FakePreparation:
-    """Is over when it is told to be."""
-
-    def __init__(self, size: tuple[int, int], turns: Turns) -> None:
-        self.size = size
-        self.turns = turns
-        self.is_over = False
-        self.failure: str | None = None
-
-    def end(self, failure: str | None = None) -> None:
-        self.is_over, self.failure = True, failure
-
-
-class Preparing:
-    """An AutoBackend of eager and of fused, which is to be prepared."""
-
-    def __init__(self, bench: Bench, **candidates: Callable[[], FakeBackend]) -> None:
-        self.begun: list[FakePreparation] = []
-        self.bench = bench
-        both = {"fused": bench.candidate("fused", 16), "eager": bench.candidate("eager", 48)}
-        self.auto = AutoBackend(
-            both | candidates,
-            CPU,
-            torch.float16,
-            KEY,
-            bench.say,
-            preparations={"fused": self.prepare},
-            clock=lambda: bench.now,
-        )
-
-    def prepare(self, size: tuple[int, int], turns: Turns) -> FakePreparation:
-        self.begun.append(FakePreparation(size, turns))
-        return self.begun[-1]
-
-    def run(self, *sizes: tuple[int, int]) -> list[str]:
-        """What each picture was done by."""
-        names = []
-        for size in sizes or ((64, 64),):
-            self.auto(torch.rand(1, 3, *size))
-            names.append(self.auto.name)
-        return names
-
-
 @pytest.fixture
-def preparing(bench) -> Preparing:
-    return Preparing(bench)
+def preparing(bench) -> PreparingAuto:
+    return PreparingAuto(bench)
 
 
 UNTIL_READY = "eager (until fused is ready)"
@@ -223,7 +182,7 @@ def test_what_is_ready_is_measured_and_chosen_between_two_pictures(preparing, be
 
 
 def test_what_is_ready_and_slower_is_not_chosen(bench):
-    preparing = Preparing(bench, fused=bench.candidate("fused", 60))
+    preparing = PreparingAuto(bench, fused=bench.candidate("fused", 60))
     preparing.run(*2 * [(64, 64)])
     preparing.begun[0].end()
     assert preparing.run() == ["eager"]
@@ -265,13 +224,13 @@ def test_a_failed_preparation_is_tried_again_at_the_next_launch(preparing, bench
     preparing.run(*2 * [(64, 64)])
     preparing.begun[0].end("out of memory")
     preparing.run()
-    again = Preparing(bench)
+    again = PreparingAuto(bench)
     again.run(*2 * [(64, 64)])
     assert len(again.begun) == 1
 
 
 def test_what_is_ready_and_fails_when_it_runs_is_passed_over(bench):
-    preparing = Preparing(bench, fused=bench.candidate("fused", 16, error=torch.OutOfMemoryError("9 GiB")))
+    preparing = PreparingAuto(bench, fused=bench.candidate("fused", 16, error=torch.OutOfMemoryError("9 GiB")))
     preparing.run(*2 * [(64, 64)])
     preparing.begun[0].end()
     assert preparing.run() == ["eager"]
@@ -279,15 +238,15 @@ def test_what_is_ready_and_fails_when_it_runs_is_passed_over(bench):
 
 
 def test_where_nothing_else_starts_it_is_waited_for(bench):
-    preparing = Preparing(bench, eager=refuse("no float16"))
+    preparing = PreparingAuto(bench, eager=refuse("no float16"))
     assert preparing.run() == ["fused"]
     assert preparing.begun == []
 
 
 def test_where_what_works_meanwhile_fails_the_next_one_does(bench):
     lost = bench.candidate("tensorrt", 9, error=BackendError("tensorrt: the GPU was lost"))
-    preparing = Preparing(bench)
-    preparing.auto.candidates = {"tensorrt": lost} | preparing.auto.candidates
+    preparing = PreparingAuto(bench)
+    preparing.backend.candidates = {"tensorrt": lost} | preparing.backend.candidates
     assert preparing.run(*2 * [(64, 64)])[1] == UNTIL_READY
     assert bench.said[0] == "tensorrt: the GPU was lost; going on without tensorrt"
 
@@ -303,9 +262,9 @@ def test_memory_that_is_short_meanwhile_makes_tiles_only_until_then(bench):
 
     greedy = FakeBackend(run)
     greedy.name = "eager"
-    preparing = Preparing(bench, eager=lambda: greedy)
+    preparing = PreparingAuto(bench, eager=lambda: greedy)
     assert preparing.run(*2 * [(256, 256)]) == ["eager", UNTIL_READY]
-    assert preparing.auto.bytes_for((256, 256)) == 0
+    assert preparing.backend.bytes_for((256, 256)) == 0
     assert sizes[0] == (256, 256)
     assert set(sizes[1:]) == {(128, 128)}
     preparing.begun[0].end()
@@ -330,7 +289,7 @@ def test_pictures_wait_for_a_measurement_and_go_on_after_it(preparing):
 
 
 def test_two_devices_are_prepared_for_each_in_turns_of_its_own(bench):
-    first, second = Preparing(bench), Preparing(bench)
+    first, second = PreparingAuto(bench), PreparingAuto(bench)
     for each in (first, second):
         each.run(*2 * [(64, 64)])
     assert first.begun[0].turns is not second.begun[0].turns
@@ -344,5 +303,35 @@ def test_a_dropped_backend_drops_its_preparation(preparing):
     preparing.run(*2 * [(64, 64)])
     preparation = weakref.ref(preparing.begun.pop())
     assert preparation() is not None
-    del preparing.auto
+    del preparing.backend
     assert preparation() is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "is_waiting", "prepared"),
+    [(None, False, {"fused"}), (torch.bfloat16, False, {"fused"}), (torch.float32, False, set()), (None, True, set())],
+)
+def test_on_a_gpu_fused_kernels_are_prepared_where_they_can_run(monkeypatch, dtype, is_waiting, prepared):
+    monkeypatch.setattr(backends, "why_backend_is_missing", lambda name, device: None)
+    monkeypatch.setattr(remembered, "machine_of", lambda device: {})
+    auto = backends.load_best(load_weights(), ("fused", "eager"), torch.device("cuda"), dtype, wait_engine=is_waiting)
+    assert isinstance(auto, AutoBackend)
+    assert set(auto.preparations) == prepared
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_frames_come_from_eager_until_the_fused_kernels_are_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    said: list[str] = []
+    auto = backends.load_best(load_weights(), ("fused", "eager"), torch.device("cuda"), None, announce=said.append)
+    rainy = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(1)).cuda()
+    began = time.monotonic()
+    expected = auto(rainy).cpu()
+    names = [auto.name]
+    while len(names) < 2 or "until" in names[-1]:
+        assert time.monotonic() - began < 280
+        assert (auto(rainy).cpu() - expected).abs().max() < 0.02
+        names.append(auto.name)
+    assert names[:2] == ["eager", UNTIL_READY]
+    assert names[-1] in ("eager", "fused")
+    assert re.search(r"fused:? [\d.]+ ms", said[-1])

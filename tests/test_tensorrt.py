@@ -28,11 +28,12 @@ from nerdrain_rt.backends.engine_spec import (
     installed_versions,
     make_spec,
 )
-from nerdrain_rt.backends.engines import BUILD_AFTER, MOST_ENGINES, Toolkit
+from nerdrain_rt.backends.engines import BUILD_AFTER, MOST_ENGINES, Engines, Toolkit
 from nerdrain_rt.backends.tensorrt import TensorRTBackend
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import Weights
+from tests.candidates import Bench, PreparingAuto
 from tests.fakes import FakeBackend
 
 SMALL = NetConfig(width=8, depths=(1, 1, 1), head_width=16)
@@ -302,6 +303,32 @@ def test_progress_is_logged(make, caplog):
     assert "the engine for 48x32 is loaded" in caplog.text
 
 
+def make_engines(fake, told: list[str]) -> Engines:
+    return Engines(tiny_weights(), CPU, torch.float16, fake.toolkit(), wait_engine=True, announce=told.append)
+
+
+def test_what_is_built_is_told_to_whoever_asked(fake, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("NERDRAIN_ENGINES", str(tmp_path))
+    told: list[str] = []
+    assert make_engines(fake, told).find(SIZE) is not None
+    (plan,) = tmp_path.glob("*.engine")
+    plan.write_bytes(b"cut")
+    assert make_engines(fake, told).find(SIZE) is not None
+    built = ["tensorrt: engine for 48x32: building the engine, 25%", "tensorrt: the engine for 48x32 is loaded"]
+    assert told == [*built, f"{plan}: damaged, the engine is built again", *built]
+    assert not caplog.text
+
+
+def test_where_no_engine_can_be_had_it_is_told_to_whoever_asked(fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("NERDRAIN_ENGINES", str(tmp_path))
+    told: list[str] = []
+    engines = make_engines(fake, told)
+    engines.wait_engine, fake.build_error = False, BackendError("tensorrt: no")
+    engines.find(SIZE, count=BUILD_AFTER)
+    wait_for(lambda: engines.find(SIZE) is None and "going on" in told[-1])
+    assert told[-1] == "tensorrt: no; going on without an engine for 48x32"
+
+
 def test_memory_counts_the_backend_that_works_meanwhile(make):
     backend = make(fallback=FakeBackend())
     assert backend.bytes_for((64, 64)) > FakeBackend().bytes_for((64, 64)) + 12 * 64 * 64
@@ -311,6 +338,18 @@ def test_eager_works_meanwhile_where_nothing_faster_does(make):
     backend = make(fallback=None)
     backend(image())
     assert backend.name == "tensorrt (eager meanwhile)"
+
+
+def test_fused_kernels_work_meanwhile_as_soon_as_they_are_ready(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("NERDRAIN_CACHE", str(tmp_path))
+    auto = PreparingAuto(Bench())
+    backend = make(fallback=auto.backend)
+    for _ in range(2):
+        backend(image())
+    assert backend.name == "tensorrt (eager meanwhile)"
+    auto.begun[0].end()
+    backend(image())
+    assert backend.name == "tensorrt (fused meanwhile)"
 
 
 def test_the_spec_knows_the_network_and_not_only_its_weights(monkeypatch):
