@@ -6,11 +6,13 @@ Stereo Vision", IJCAI 1981; in squares as large as steady flow asks for where ra
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST_SIDE = 6
+SMALLEST_SIDE = 12
 """In pixels, of the coarsest pictures."""
 WINDOW = 6
 """Pixels to each side of one that move as it does."""
@@ -18,10 +20,10 @@ DETAIL = 2 * WINDOW
 """Pixels to each side of one whose mean is taken from it, so that brightness may change."""
 SMOOTH = 8
 """Pixels to each side of one over which its motion is averaged."""
-STEPS = (2, 3, 5)
-"""At the finest size, the next and all others."""
+STEPS = (2, 3, 4)
+"""At the finest size, the next and each other."""
 LONGEST_STEP = 1.0
-OUTLIER = 0.03
+OUTLIER = 0.05
 """Difference of two pixels that counts no more than this much, at the finest size: one of them is a drop, or hidden.
 Twice as much at each coarser one, where drops are averaged away and pictures are farther apart."""
 FLAT = 1e-4
@@ -39,8 +41,7 @@ def optical_flow(here: Tensor, there: Tensor) -> Tensor:
     flow = here.new_zeros(len(there), 2, *sizes[-1][0].shape[-2:])
     for level in reversed(range(len(sizes))):
         here, there = sizes[level]
-        steps = STEPS[min(level, len(STEPS) - 1)]
-        flow = _refined(resized(flow, here.shape[-2:]), here, there, steps, OUTLIER * 2**level)
+        flow = _refined(resized(flow, here.shape[-2:]), here, there, STEPS[min(level, 2)], OUTLIER * 2**level)
     return flow
 
 
@@ -56,12 +57,16 @@ def resized(flow: Tensor, size: torch.Size) -> Tensor:
 def moved(values: Tensor, flow: Tensor) -> Tensor:
     """N C H W, each pixel from where the flow N 2 H W says that it lies, or the nearest of the border."""
     height, width = values.shape[-2:]
-    columns = torch.arange(width, device=flow.device) + flow[:, 0]
-    rows = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
-    # In units of grid_sample, in which a picture goes from -1 to 1.
-    across = (columns.clamp_(0, width - 1) * 2 + 1) / width - 1
-    down = (rows.clamp_(0, height - 1) * 2 + 1) / height - 1
-    return F.grid_sample(values, torch.stack([across, down], -1), padding_mode="border", align_corners=False)
+    shift = torch.cat([flow[:, :1] * (2 / width), flow[:, 1:] * (2 / height)], 1).permute(0, 2, 3, 1)
+    places = _places((height, width), values.device) + shift
+    return F.grid_sample(values, places, padding_mode="border", align_corners=False)
+
+
+@lru_cache(maxsize=16)
+def _places(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Of the pixels, as grid_sample counts, for which a picture goes from -1 to 1: 1 H W 2."""
+    # Made on the host: the copy is there when it returns, for every stream.
+    return F.affine_grid(torch.eye(2, 3)[None], [1, 1, *size], align_corners=False).to(device)
 
 
 def _refined(flow: Tensor, here: Tensor, there: Tensor, steps: int, outlier: float) -> Tensor:
@@ -70,23 +75,32 @@ def _refined(flow: Tensor, here: Tensor, there: Tensor, steps: int, outlier: flo
     padded = F.pad(here, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    left = _mean(torch.cat([across * across, down * down, across * down], 1), WINDOW)
-    across2, down2, both = (left[:, :1] + FLAT, left[:, 1:2] + FLAT, left[:, 2:])
-    inverse = 1 / (across2 * down2 - both * both)
+    slopes = torch.cat([across, down], 1)
+    squares = _mean(torch.cat([across * across, down * down, across * down], 1), WINDOW)
+    across2, down2, both = squares[:, :1] + FLAT, squares[:, 1:2] + FLAT, squares[:, 2:]
+    columns, rows = torch.cat([down2, -both], 1), torch.cat([-both, across2], 1)
+    inverse = torch.stack([columns, rows], 1) / (across2 * down2 - both * both)[:, None]
     for _ in range(steps):
         difference = (here - moved(there, flow)).clamp_(-outlier, outlier)
-        by_column, by_row = _mean(torch.cat([across * difference, down * difference], 1), WINDOW).tensor_split(2, 1)
-        step = torch.cat([down2 * by_column - both * by_row, across2 * by_row - both * by_column], 1) * inverse
+        step = (inverse * _mean(slopes * difference, WINDOW)[:, None]).sum(2)
         flow = flow + step.clamp_(-LONGEST_STEP, LONGEST_STEP)
     return _mean(flow, SMOOTH)
 
 
 def _mean(values: Tensor, reach: int) -> Tensor:
     """Over the square of so many pixels to each side, of what of it lies in the picture."""
-    for dim in (-1, -2):
-        place = torch.arange(values.shape[dim], device=values.device)
-        first, end = (place - reach).clamp_(min=0), (place + reach + 1).clamp_(max=len(place))
-        sums = F.pad(values.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
-        count = (end - first).reshape(-1, *[1] * (-1 - dim))
-        values = (sums.index_select(dim, end) - sums.index_select(dim, first)) / count
-    return values
+    side = 2 * reach + 1
+    sums = F.pad(values, (reach + 1, reach, reach + 1, reach)).cumsum(-1)
+    sums = (sums[..., side:] - sums[..., :-side]).cumsum(-2)
+    return (sums[..., side:, :] - sums[..., :-side, :]) * _shares(
+        (values.shape[-2], values.shape[-1]), reach, values.device
+    )
+
+
+@lru_cache(maxsize=32)
+def _shares(size: tuple[int, int], reach: int, device: torch.device) -> Tensor:
+    """One by the number of pixels in the square around each: H W."""
+    down, across = (
+        (place + reach + 1).clamp(max=len(place)) - (place - reach).clamp(min=0) for place in map(torch.arange, size)
+    )
+    return (1 / (down[:, None] * across)).to(device)
