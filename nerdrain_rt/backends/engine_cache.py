@@ -50,11 +50,13 @@ def default_folder() -> Path:
 class EngineCache:
     """A folder of engines, shared by any number of processes; where it cannot be written, nothing is kept."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, warn: Callable[[str], None] = _log.warning) -> None:
+        """`warn` takes a line where an engine is damaged or cannot be kept."""
         self.folder = folder or default_folder()
+        self._warn = warn
 
     def load(self, spec: EngineSpec) -> bytes | None:
-        """The plan, checked against its SHA-256; None where there is none, or (said in the log) it is damaged."""
+        """The plan, checked against its SHA-256; None where there is none, or (as `warn` is told) it is damaged."""
         path = self.plan_path(spec)
         if not path.with_suffix(".json").is_file():
             return None
@@ -62,10 +64,10 @@ class EngineCache:
             cached = _read(path.with_suffix(".json"))
             plan = path.read_bytes()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            _log.warning("%s: cannot be read, the engine is built again: %s", path, error)
+            self._warn(f"{path}: cannot be read, the engine is built again: {error}")
             return None
         if cached.spec != spec or hashlib.sha256(plan).hexdigest() != cached.sha256:
-            _log.warning("%s: damaged, the engine is built again", path)
+            self._warn(f"{path}: damaged, the engine is built again")
             return None
         return plan
 
@@ -98,7 +100,7 @@ class EngineCache:
             write_whole(path.with_suffix(".json"), json.dumps(content, indent=1).encode())
         except OSError as error:
             reason = error.strerror or error
-            _log.warning("%s: the engine cannot be kept (%s); it is used from memory this time", self.folder, reason)
+            self._warn(f"{self.folder}: the engine cannot be kept ({reason}); it is used from memory this time")
             return None
         return path
 
@@ -108,7 +110,7 @@ class EngineCache:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                _log.warning("%s: cannot be removed: %s", path, error.strerror or error)
+                self._warn(f"{path}: cannot be removed: {error.strerror or error}")
 
     def refuse(self, spec: EngineSpec, reason: str) -> None:
         """Remember that this machine does not run the engine it built, so that it is not built every time."""

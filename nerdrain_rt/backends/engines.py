@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
@@ -10,7 +11,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,7 +73,9 @@ class Engines:
         profile: Profile | None = None,
         wait_engine: bool = False,
         cache: EngineCache | None = None,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
+        """`announce` takes a line now and then on what is built, and where no engine can be had; else the log does."""
         self.wait_engine = wait_engine
         self.status = ""
         """What is being built and how far it is; empty where nothing is."""
@@ -82,7 +84,10 @@ class Engines:
         self._dtype = dtype
         self._toolkit = toolkit
         self._profile = profile
-        self._cache = cache or EngineCache()
+        self._tell = announce or _log.info
+        self._warn = announce or _log.warning
+        once = functools.cache(self._warn)  # a damaged engine is looked at again before it is built
+        self._cache = cache or EngineCache(warn=once)
         self._specs: dict[Size, tuple[EngineSpec, EngineSpec]] = {}
         self._loaded: OrderedDict[str, Run] = OrderedDict()
         self._builds: dict[str, Future[bytes]] = {}
@@ -134,7 +139,7 @@ class Engines:
                 try:
                     return self._open(plan, spec, own.key)
                 except BackendError as error:
-                    _log.warning("%s: removed, the engine is built again: %s", self._cache.plan_path(spec), error)
+                    self._warn(f"{self._cache.plan_path(spec)}: removed, the engine is built again: {error}")
                     self._cache.discard(spec)
         return None
 
@@ -150,7 +155,8 @@ class Engines:
             if self.wait_engine:
                 raise
             self._given_up.add(spec.key)
-            _log.warning("%s; going on without an engine for %s", str(error).partition("\n")[0], spec.size_words)
+            reason = str(error).partition("\n")[0]
+            self._warn(f"{reason}; going on without an engine for {spec.size_words}")
             return None
         del self._builds[spec.key]
         return run
@@ -168,7 +174,7 @@ class Engines:
         if len(self._loaded) > MOST_ENGINES:
             evicted, _ = self._loaded.popitem(last=False)
             self._looked_up.discard(evicted)
-        _log.info("tensorrt: the engine for %s is loaded", spec.size_words)
+        self._tell(f"tensorrt: the engine for {spec.size_words} is loaded")
         return run
 
     def _start(self, spec: EngineSpec) -> None:
@@ -176,8 +182,9 @@ class Engines:
         threading.Thread(target=self._build, args=(spec, future), name="engine-build", daemon=True).start()
 
     def _build(self, spec: EngineSpec, future: Future[bytes]) -> None:
-        report = LoggedProgress(f"tensorrt: engine for {spec.size_words}", show=partial(setattr, self, "status"))
-        build = partial(self._toolkit.build, self._weights, spec, self._device, report, self._is_closed)
+        what = f"tensorrt: engine for {spec.size_words}"
+        report = LoggedProgress(what, tell=self._tell, show=functools.partial(setattr, self, "status"))
+        build = functools.partial(self._toolkit.build, self._weights, spec, self._device, report, self._is_closed)
         try:
             with self._one_build:
                 plan = self._cache.load_or_build(spec, build, name=self._weights.name, is_cancelled=self._is_closed)
