@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from PyQt6.QtCore import QPoint, Qt, pyqtSignal
-from PyQt6.QtGui import QKeySequence, QPalette, QResizeEvent
+from PyQt6.QtGui import QFocusEvent, QKeySequence, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -42,10 +42,22 @@ from nerdrain_gui.jobs import FileJob, JobOptions, State
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.words import state_in_words, time_in_words
 
+BY_KEYBOARD = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 NARROW = 980
 """Pixels of the page below which its table has no room for everything."""
 PROGRESS, NARROW_PROGRESS = 170, 104
 """Widths of the column of bars."""
+
+
+class _Table(QTableView):
+    """Marks a row when it is entered by the keyboard: one that stands alone could not be marked by arrow keys."""
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Mark the first row, or the one that was last at hand."""
+        super().focusInEvent(event)
+        model = self.selectionModel()
+        if event is not None and event.reason() in BY_KEYBOARD and model is not None and not model.hasSelection():
+            self.selectRow(max(0, self.currentIndex().row()))
 
 
 class FilesPage(Page):
@@ -134,12 +146,13 @@ class FilesPage(Page):
             self._queue.start()
 
     def _make_table(self) -> QTableView:
-        table = QTableView()
+        table = _Table()
         table.setModel(self._queue)
         table.setItemDelegate(JobDelegate(self._looker))
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setTabKeyNavigation(False)
         table.setShowGrid(False)
         table.setWordWrap(False)
         table.setAccessibleName(self.tr("Queue"))

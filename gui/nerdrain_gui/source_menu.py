@@ -41,9 +41,10 @@ class SourceMenu(QMenu):
         self._add_source("gauge", self.tr("Test picture"), "test")
         self.addSeparator()
         self.addAction(self._make_address())
-        if self._settings.recent:
+        recent = [source for source in self._settings.recent if source != "test"]
+        if recent:
             self.addSeparator()
-        for source in self._settings.recent:
+        for source in recent:
             self._add_source("clock", source_in_words(source), source)
 
     def _add_source(self, icon_name: str, words: str, source: str) -> None:

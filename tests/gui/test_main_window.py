@@ -27,9 +27,11 @@ from PyQt6.QtWidgets import (
     QAbstractItemView,
     QAbstractSlider,
     QApplication,
+    QCheckBox,
     QComboBox,
     QLineEdit,
     QProgressBar,
+    QPushButton,
     QScrollBar,
 )
 
@@ -222,6 +224,31 @@ def test_keys_are_of_the_control_that_has_the_focus(window, clip):
     assert rain.strength.slider.value() == before - 1
     QTest.keyClick(rain.strength.slider, Qt.Key.Key_Space)
     assert window.session.is_paused
+
+
+@pytest.mark.parametrize("page", [PREVIEW, FILES, DEVICE])
+def test_tab_goes_round_through_all_that_can_be_done(window, clip, page):
+    window.device.show_facts(WITH_GPU)
+    window.queue.add([clip], JobOptions())
+    window.show_page(page)
+    reached = []
+    while (focused := QApplication.focusWidget()) not in reached:
+        reached.append(focused)
+        QTest.keyClick(focused, Qt.Key.Key_Tab)
+    shown = window.pages.currentWidget()
+    kinds = (QPushButton, QCheckBox, QComboBox)
+    wanted = {control for kind in kinds for control in shown.findChildren(kind)}
+    assert {control for control in wanted if control.isVisible() and control.isEnabled()} <= set(reached)
+    assert window.theme_button in reached
+
+
+def test_the_only_file_is_marked_when_the_keyboard_comes_to_the_queue(window, clip):
+    window.queue.add([clip], JobOptions())
+    window.show_page(FILES)
+    window.files.table.setFocus(Qt.FocusReason.TabFocusReason)
+    assert window.files.selected == window.queue.jobs
+    QTest.keyClick(window.files.table, Qt.Key.Key_Delete)
+    assert window.queue.jobs == []
 
 
 def test_a_click_on_a_button_leaves_the_keys_to_the_page(window):
