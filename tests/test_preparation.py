@@ -66,10 +66,13 @@ def test_what_ends_well_is_over_without_a_failure():
     ("code", "reason"),
     [
         ("print('fused: a kernel does not run here'); exit(1)", "fused: a kernel does not run here"),
-        ("import sys; sys.exit('first\\nlast words')", "exit code 1: last words"),
-        ("exit(3)", "exit code 3: it said nothing"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "exit code -9: it said nothing"),
-        ("import os; print('measure', flush=True); os._exit(5)", "exit code 5: it said nothing"),
+        ("import sys; sys.exit('first\\nlast words')", "its process ended with exit code 1: last words"),
+        ("exit(3)", "its process ended with exit code 3: it said nothing"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "its process ended with exit code -9: it said nothing",
+        ),
+        ("import os; print('measure', flush=True); os._exit(5)", "its process ended with exit code 5: it said nothing"),
     ],
     ids=["its word", "its log", "silent", "killed", "in its turn"],
 )

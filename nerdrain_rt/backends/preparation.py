@@ -145,7 +145,8 @@ class _Work:
             words = log.read().decode(errors="replace").strip()
         _log.debug("preparation: %s", words)
         if code:
-            raise BackendError(reason or f"exit code {code}: {words.splitlines()[-1] if words else 'it said nothing'}")
+            last = words.splitlines()[-1] if words else "it said nothing"
+            raise BackendError(reason or f"its process ended with exit code {code}: {last}")
 
 
 def main() -> None:
