@@ -139,14 +139,22 @@ def test_a_frame_that_is_stepped_or_sought_to_comes_as_a_still_too(clip):
         assert [round(frame.seconds, 1) for frame in player.frames[-1].around] == [0.4, 0.6]
 
 
-@pytest.mark.parametrize(("seconds", "position"), [(0, 0), (7, 0.9)])
-def test_a_still_of_the_first_or_last_frame_is_alone(clip, seconds, position):
+@pytest.mark.parametrize(("seconds", "position", "nearest"), [(0, 0, [0.1, 0.2]), (7, 0.9, [0.7, 0.8])])
+def test_a_still_of_the_first_or_last_frame_has_the_two_nearest_to_it(clip, seconds, position, nearest):
     with Player(clip, has_stills=True, hold_at_end=True) as player:
         player.source.pause()
         player.press("seek", seconds, frames=3)
         player.press("again", frames=4)
         assert player.positions[-3:] == [position] * 3
-        assert [frame.around for frame in player.frames[-3:]] == [None, (), ()]
+        assert player.frames[-3].around is None
+        for still in player.frames[-2:]:
+            assert [frame.seconds for frame in still.around] == nearest
+
+
+def test_a_still_of_a_file_of_two_frames_is_alone(tmp_path):
+    with Player(clips.video(tmp_path / "a.mkv", frames=2, codec="ffv1"), has_stills=True) as player:
+        player.press("pause", frames=2)
+        assert player.frames[-1].around == ()
 
 
 def test_a_file_that_is_gone_gives_no_still_and_stays_paused(tmp_path):

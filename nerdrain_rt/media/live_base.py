@@ -75,7 +75,7 @@ class LiveFrame(Frame):
     rainy: Frame | None = None
     """The frame as it was before deraining, where that is kept."""
     around: tuple[Frame, ...] | None = None
-    """Of a still: the frames before and after it, none at the ends of the file; None while it plays."""
+    """Of a still: the two frames of the file to compare it with, none where there are not so many; else None."""
 
 
 @dataclass(frozen=True, slots=True)
