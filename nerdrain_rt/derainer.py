@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -131,12 +132,13 @@ class Derainer:
         """For reports: what the backends compute in."""
         return ", ".join(dict.fromkeys(precision_name(backend.dtype) for backend in self.backends))
 
-    def derain(self, frames: Iterable[Frame], on: int = 0) -> Iterator[Frame]:
+    def derain(self, frames: Iterable[Frame], on: int = 0, *, before: deque[Seen] | None = None) -> Iterator[Frame]:
         """Each frame again, its picture changed in place: the steps one after the other.
 
-        Where each step runs ahead of the next in a thread of its own, the network hides the others.
+        Where each step runs ahead of the next in a thread of its own, the network hides the others. `before` is as in
+        `compare`.
         """
-        return self.finish(self.compare(self.predict(self.prepare(frames, on), on), on), on)
+        return self.finish(self.compare(self.predict(self.prepare(frames, on), on), on, before=before), on)
 
     def prepare(self, frames: Iterable[Frame], on: int = 0) -> Iterator[Prepared]:
         """The first step: each frame with its planes and its fields as RGB, on the device."""
@@ -170,17 +172,20 @@ class Derainer:
         """Whether `compare` changes anything: several devices share the frames, so that none sees all."""
         return self.settings.temporal and self.settings.strength > 0 and len(self._tiled) == 1
 
-    def compare(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
+    def compare(
+        self, predicted: Iterable[Predicted], on: int = 0, *, before: deque[Seen] | None = None
+    ) -> Iterator[Predicted]:
         """The step for videos: each residual with what only the frames around tell of rain and texture.
 
-        A frame behind, two at the beginning. Interlaced frames pass as they are, and those beside them.
+        A frame behind, two at the beginning. With `before`, which keeps two frames from one call to the next, none
+        behind, as each is then compared with the two before it. Interlaced frames pass as they are.
         """
         if not self.compares_frames:
             yield from predicted
             return
         lane = self._lane("compare", on)
-        for (frame, parts, seen), neighbours in trios(self._seen(predicted, lane)):
-            others = [other for _, _, other in neighbours or () if other is not None]
+        seen_frames = self._seen(predicted, lane)
+        for (frame, parts, seen), others in _around(seen_frames) if before is None else _behind(seen_frames, before):
             if parts is None or seen is None or len(others) < 2:
                 yield frame, parts
                 continue
@@ -271,6 +276,21 @@ class Derainer:
 def _fields(frame: Frame, planes: Planes) -> tuple[Planes, ...]:
     """The fields of an interlaced frame, which lie half a frame apart in time; else the frame as the only one."""
     return planes.fields() if frame.picture.interlaced_frame else (planes,)
+
+
+def _around(items: Iterable[Compared]) -> Iterator[tuple[Compared, list[Seen]]]:
+    """Each frame with those of the two nearest that are compared."""
+    for item, neighbours in trios(items):
+        yield item, [seen for *_, seen in neighbours or () if seen is not None]
+
+
+def _behind(items: Iterable[Compared], before: deque[Seen]) -> Iterator[tuple[Compared, list[Seen]]]:
+    """Each frame with those `before` it, of which it becomes one."""
+    for item in items:
+        others, seen = list(before), item[-1]
+        if seen is not None:
+            before.append(seen)
+        yield item, others
 
 
 def _refuse_unless(is_finite: Tensor, backend: Backend) -> None:

@@ -23,7 +23,7 @@ SMOOTH = 8
 STEPS = (2, 3, 4)
 """At the finest size, the next and each other."""
 LONGEST_STEP = 1.0
-OUTLIER = 0.05
+OUTLIER = 0.03
 """Difference of two pixels that counts no more than this much, at the finest size: one of them is a drop, or hidden.
 Twice as much at each coarser one, where drops are averaged away and pictures are farther apart."""
 FLAT = 1e-4

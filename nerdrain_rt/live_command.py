@@ -19,6 +19,7 @@ import typer
 from nerdrain_rt import console
 from nerdrain_rt.command_options import (
     ENCODING,
+    NETWORK,
     BackendName,
     CodecOptions,
     Device,
@@ -108,6 +109,15 @@ MaxLatency = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Hold this latency by working at a smaller scale, as 100ms."),
 ]
+Temporal = Annotated[
+    bool | None,
+    typer.Option(
+        "--temporal/--no-temporal",
+        help="Compare each frame with the two before it. Default: on an NVIDIA GPU.",
+        show_default=False,
+        rich_help_panel=NETWORK,
+    ),
+]
 Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long, as 30s.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The report as a JSON object on stdout, at the end.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Figures as a line of JSON on stdout, each second.")]
@@ -140,6 +150,7 @@ def live_command(
     strength: Strength = 1.0,
     tile: Tile = "auto",
     work_scale: WorkScale = 1.0,
+    temporal: Temporal = None,
     as_json: AsJson = False,
     stats: Stats = False,
     quiet: Quiet = False,
@@ -166,6 +177,7 @@ def live_command(
     settings = LiveSettings(
         max_latency_ms=latency and 1000 * latency,
         side_by_side=side_by_side,
+        temporal=temporal,
         duration_seconds=parse_duration(duration, "--duration"),
         tick_seconds=TICK_SECONDS,
     )

@@ -233,6 +233,34 @@ def test_a_still_comes_out_as_it_does_in_the_file(tmp_path, index):
     assert (step.frame.rgb() != in_file(temporal=False)).any()
 
 
+def taking_a_line(rainy):
+    """Takes the same columns from all frames, as if they were rain."""
+    residual = torch.zeros_like(rainy)
+    residual[..., 4:6] = -16 / 255
+    return residual
+
+
+def live_pictures(**settings):
+    pace, sink = OneByOne(), KeepingSink()
+    with FrameSource(6, gate=pace) as source:
+        live = derain_live(source, make_derainer(FakeBackend(taking_a_line)), [sink], settings=LiveSettings(**settings))
+        for step in live:
+            sink.await_frames(step.frame_index)
+            pace.done.release()
+    return [frame.rgb().astype(int) for frame in sink.frames]
+
+
+def test_live_frames_are_compared_with_the_two_before_on_demand():
+    alone, compared = live_pictures(temporal=False), live_pictures(temporal=True)
+    changed = [(after - before)[:, 4:6].mean() for before, after in zip(alone, compared, strict=True)]
+    assert changed[:2] == [0, 0]
+    assert min(changed[2:]) > 1, "what stays is no rain"
+
+
+def test_live_frames_are_not_compared_on_a_processor_unless_asked_for():
+    assert all((one == other).all() for one, other in zip(live_pictures(), live_pictures(temporal=False), strict=True))
+
+
 def test_a_still_that_takes_long_does_not_move_the_governor(tmp_path):
     clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=10, rate=10, codec="ffv1")
     count = 0

@@ -1,5 +1,6 @@
 """Rain that only the frames around can tell from texture."""
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -246,6 +247,21 @@ def test_frames_are_compared_with_those_around_them(wet):
 def test_frames_of_too_few_stand_alone(count):
     clean = list(Derainer(backend=SeesDrops()).derain(frames(count, 0)))
     assert streak_of(clean[0]) > 35
+
+
+def test_with_the_two_before_no_frame_is_waited_for():
+    derainer, before = Derainer(backend=SeesDrops()), deque(maxlen=2)
+    clean = [next(derainer.derain([frame], before=before)) for frame in frames(5, 3)]
+    assert streak_of(clean[3]) < 6
+    assert all(abs(streak_of(frame)) < 3 for frame in clean if frame.pts != 3)
+    clean = [next(derainer.derain([frame], before=before)) for frame in frames(2, 0)]
+    assert streak_of(clean[0]) < 6, "what was before is kept from call to call"
+
+
+def test_a_frame_without_two_before_it_stands_alone():
+    derainer, before = Derainer(backend=SeesDrops()), deque(maxlen=2)
+    clean = [next(derainer.derain([frame], before=before)) for frame in frames(2, 1)]
+    assert streak_of(clean[1]) > 35
 
 
 def test_without_it_each_frame_stands_alone():

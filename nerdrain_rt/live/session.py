@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ from nerdrain_rt.media.live_base import LiveFrame, LiveSource
 from nerdrain_rt.media.picture_copies import PictureCopies, beside
 from nerdrain_rt.media.sink import SinkInput
 from nerdrain_rt.stages import Latest, Prefetch
+from nerdrain_rt.temporal import Seen
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class LiveSettings:
     """Keep each frame as it was before deraining, at the cost of a copy."""
     side_by_side: bool = False
     """Give the sinks rainy and clean beside each other."""
+    temporal: bool | None = None
+    """Compare each frame with the two before it; None: where an NVIDIA GPU runs the network, as processors are slow."""
     duration_seconds: float | None = None
     """Stop after this time."""
     tick_seconds: float | None = None
@@ -92,7 +95,7 @@ class LiveSession:
     def derain(self, frames: Latest[LiveFrame]) -> Iterator[LiveFrame]:
         """Each frame derained by the settings and backend of that moment, on the first device that is free.
 
-        Frames come one at a time and are not compared, but for stills: these come out as they do in a file.
+        Frames are compared with those before them, if at all, but for stills: these come out as they do in a file.
         All three steps share a thread, one for each device: a step that ran ahead would work on overtaken frames.
         """
         devices = range(len(self._derainer.backends))
@@ -108,18 +111,25 @@ class LiveSession:
     def _derain(self, frames: Iterable[LiveFrame], on: int) -> Iterator[LiveFrame]:
         copies = PictureCopies()
         derainer = copy.copy(self._derainer)
+        before: deque[Seen] = deque(maxlen=2)
         keeps_rainy = self._settings.keep_rainy or self._settings.side_by_side
         for frame in frames:
             if derainer.backend is not self._derainer.backend:
                 derainer = copy.copy(self._derainer)
+                before.clear()
             around = frame.around if self._derainer.compares_frames else None
-            derainer.settings = replace(self._derainer.settings, temporal=bool(around))
+            is_compared = bool(around) or self._compares(derainer.gpu is not None)
+            derainer.settings = replace(self._derainer.settings, temporal=is_compared)
             kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
             rainy: list[Frame] = [replace(frame, rainy=kept)]
             if around:
                 rainy = [around[0], *rainy, around[1]]
-            clean = list(derainer.derain(rainy, on))
+            clean = list(derainer.derain(rainy, on, before=None if around else before))
             yield cast(LiveFrame, clean[len(clean) // 2])
+
+    def _compares(self, is_on_gpu: bool) -> bool:
+        temporal = self._settings.temporal
+        return self._derainer.compares_frames and (is_on_gpu if temporal is None else temporal)
 
     def put(self, frame: LiveFrame) -> None:
         """Count a clean frame, give it to the sinks, and let the governor act on its latency if it is no still."""
