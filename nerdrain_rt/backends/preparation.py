@@ -17,7 +17,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, TextIO
@@ -134,9 +134,8 @@ class _Work:
             reason = ""
             while line := process.stdout.readline():
                 if line == MEASURE:
-                    with self._turns:
-                        process.stdin.write("go\n")
-                        process.stdin.flush()
+                    with self._turns, suppress(BrokenPipeError):
+                        os.write(process.stdin.fileno(), b"go\n")  # unlike `write` leaves nothing for `close`
                         process.stdout.readline()
                 else:
                     reason = line.strip()
