@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -190,10 +191,11 @@ class Derainer:
                 yield frame, parts
                 continue
             planes, rainy, [residual], _ = parts
-            with lane.after(), in_one_thread(self._threads):
-                changed = residual + self.settings.strength * from_neighbours(seen, (others[0], others[1]))
-            lane.wait()  # `residual` was made in another lane, which may have its memory from here on
-            yield frame, (planes, rainy, [changed], None)
+            with lane.after(), in_one_thread(self._threads), self._unless_memory_is_short(residual):
+                added = from_neighbours(seen, (others[0], others[1]))
+                residual = torch.add(residual, added, alpha=self.settings.strength)
+            lane.wait()  # the one before was made in another lane, which may have its memory from here on
+            yield frame, (planes, rainy, [residual], None)
 
     def _seen(self, predicted: Iterable[Predicted], lane: Lane) -> Iterator[Compared]:
         """Each frame as the network alone leaves it; None for those that pass or have fields."""
@@ -202,9 +204,22 @@ class Derainer:
                 yield frame, parts, None
                 continue
             planes, [rainy], [residual], mark = parts
-            with lane.after(mark), in_one_thread(self._threads):
+            seen = None
+            with lane.after(mark), in_one_thread(self._threads), self._unless_memory_is_short(residual):
                 seen = Seen(rainy, residual, strength=self.settings.strength)
             yield frame, (planes, [rainy], [residual], lane.mark()), seen
+
+    @contextmanager
+    def _unless_memory_is_short(self, picture: Tensor) -> Iterator[None]:
+        """Do without what is done in here where memory runs out, and tell so once for each size of picture."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            height, width = picture.shape[-2:]
+            warning = f"{picture.device}: no memory to compare frames of {width}x{height} with those around them"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+                _log.warning(warning)
 
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture.

@@ -264,6 +264,21 @@ def test_a_frame_without_two_before_it_stands_alone():
     assert streak_of(clean[1]) > 35
 
 
+@pytest.mark.parametrize("what", ["Seen", "from_neighbours"])
+def test_frames_for_which_memory_is_short_stand_alone(what, monkeypatch):
+    def too_much(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    derainer = Derainer(backend=SeesDrops())
+    with monkeypatch.context() as patched:
+        patched.setattr(f"nerdrain_rt.derainer.{what}", too_much)
+        clean = list(derainer.derain(frames(5, 2)))
+    assert [frame.pts for frame in clean] == [0, 1, 2, 3, 4]
+    assert streak_of(clean[2]) > 35
+    assert derainer.warnings == ["cpu: no memory to compare frames of 160x120 with those around them"]
+    assert streak_of(list(derainer.derain(frames(5, 2)))[2]) < 6
+
+
 def test_without_it_each_frame_stands_alone():
     clean = list(Derainer(DerainSettings(temporal=False), backend=SeesDrops()).derain(frames(5, 2)))
     assert streak_of(clean[2]) > 35
