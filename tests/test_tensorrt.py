@@ -340,6 +340,14 @@ def test_eager_works_meanwhile_where_nothing_faster_does(make):
     assert backend.name == "tensorrt (eager meanwhile)"
 
 
+def test_what_becomes_of_an_engine_is_told_where_somebody_listens(make, fake):
+    told: list[str] = []
+    fake.build_error = BackendError("tensorrt: no")
+    backend = make(announce=told.append)
+    ask_for_an_engine(backend)
+    wait_for(lambda: value(backend) == FALLBACK_VALUE and any("going on without" in line for line in told))
+
+
 def test_fused_kernels_work_meanwhile_as_soon_as_they_are_ready(make, tmp_path, monkeypatch):
     monkeypatch.setenv("NERDRAIN_CACHE", str(tmp_path))
     auto = PreparingAuto(Bench())

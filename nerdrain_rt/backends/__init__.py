@@ -126,9 +126,9 @@ def load_backend(
 ) -> Backend:
     """The network of `weights` made ready on a device; for "auto", the best backend that can be had there.
 
-    `announce` takes a line that says what "auto" chose and why. With `wait_engine` TensorRT's engine is waited for;
-    else another backend works until it is built. Raises BackendError where backend, device or precision is not
-    available, saying why.
+    `announce` takes a line that says what "auto" chose and why, or what becomes of TensorRT's engine. That is waited
+    for with `wait_engine`; else another backend works until it is built. Raises BackendError where backend, device or
+    precision is not available, saying why.
     """
     if precision not in ("auto", *PRECISIONS):
         raise BackendError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
@@ -142,7 +142,7 @@ def load_backend(
             return load_best(weights, names, where, dtype, wait_engine=wait_engine, announce=announce)
         if reason := why_backend_is_missing(name, where):
             raise BackendError(f"{name}: {reason}")
-        return _loader(name, weights, where, dtype, wait_engine=wait_engine)()
+        return _loader(name, weights, where, dtype, wait_engine=wait_engine, announce=announce)()
 
 
 def load_backends(
@@ -190,7 +190,9 @@ def load_best(
     from nerdrain_rt.backends.remembered import Key, machine_of
 
     names = [name for name in names if not why_backend_is_missing(name, device)]
-    candidates = {name: _loader(name, weights, device, dtype, wait_engine=wait_engine) for name in names}
+    candidates = {
+        name: _loader(name, weights, device, dtype, wait_engine=wait_engine, announce=announce) for name in names
+    }
     machine = machine_of(device) if device.type == "cuda" else {}
     key = Key(machine, weights.sha256, "auto" if dtype is None else precision_name(dtype))
     waits = {} if wait_engine else BUILD_SECONDS
@@ -205,9 +207,15 @@ def load_best(
 
 
 def _loader(
-    name: str, weights: Weights, device: torch.device, dtype: torch.dtype | None, *, wait_engine: bool
+    name: str,
+    weights: Weights,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    *,
+    wait_engine: bool,
+    announce: Callable[[str], None],
 ) -> Callable[[], Backend]:
-    options = {"wait_engine": wait_engine} if name == "tensorrt" else {}
+    options: dict[str, Any] = {"wait_engine": wait_engine, "announce": announce} if name == "tensorrt" else {}
     return partial(_way(name).load, weights, device, dtype, **options)
 
 

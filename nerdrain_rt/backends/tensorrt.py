@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,16 +51,25 @@ def load(
     wait_engine: bool = False,
     profile: Profile | None = None,
     fallback: Backend | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> TensorRTBackend:
     """The network of `weights` on a GPU, by default in half precision; engines are loaded or built as sizes come.
 
-    Sizes within `profile` share one engine, every other has its own. Raises BackendError where TensorRT cannot run.
+    Sizes within `profile` share one engine, every other has its own. `announce` takes a line on what becomes of
+    engines; else the log does. Raises BackendError where TensorRT cannot run.
     """
     if reason := why_missing(device):
         raise BackendError(f"tensorrt: {reason}")
     toolkit = Toolkit(installed_versions(), this_gpu(device), build_in_process, open_engine)
     return TensorRTBackend(
-        weights, device, dtype, toolkit=toolkit, wait_engine=wait_engine, profile=profile, fallback=fallback
+        weights,
+        device,
+        dtype,
+        toolkit=toolkit,
+        wait_engine=wait_engine,
+        profile=profile,
+        fallback=fallback,
+        announce=announce,
     )
 
 
@@ -84,13 +94,21 @@ class TensorRTBackend:
         profile: Profile | None = None,
         fallback: Backend | None = None,
         cache: EngineCache | None = None,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
         self.device = device
         self.dtype = dtype or torch.float16
         self.name = "tensorrt"
         """What ran last: "tensorrt", or as in "tensorrt (eager meanwhile)"."""
         self.engines = Engines(
-            weights, device, self.dtype, toolkit, profile=profile, wait_engine=wait_engine, cache=cache
+            weights,
+            device,
+            self.dtype,
+            toolkit,
+            profile=profile,
+            wait_engine=wait_engine,
+            cache=cache,
+            announce=announce,
         )
         self._weights = weights
         self._fallback = fallback
