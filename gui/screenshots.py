@@ -93,6 +93,10 @@ def shoot(app: QApplication, theme: str, clips: list[Path], folder: Path) -> Non
     window.open(str(clips[2]))
     wait(lambda: len(shown) > 10)
     save("preview")
+    window.preview.play_button.click()
+    wait(lambda: shown[-1].is_still)
+    save("paused")
+    window.preview.play_button.click()
     for view in ("side", "clean", "removed"):
         window.preview._set_view(view)
         wait(lambda view=view: window.preview.canvas.picture is not None and window.preview.canvas.picture.view == view)

@@ -26,7 +26,7 @@ class PreviewInspector(Inspector):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.rain = RainOptions(self.tr("Takes three frames, so here only where a file is paused."))
+        self.rain = RainOptions(self.tr("Takes longer: without an NVIDIA card only where a file is paused."))
         self.device = Choice(self.tr("Device"), self.tr("What the network runs on, here and for files"))
         self.backend = Choice(
             self.tr("Method"),
@@ -77,10 +77,10 @@ class PreviewInspector(Inspector):
         height, width = opened.size
         self._figures["size"].show_value(f"{width} × {height}")
 
-    def show_figures(self, figures: Figures) -> None:
-        """Show how it goes."""
-        self._figures["fps"].show_value(rate_in_words(figures.fps))
-        self._figures["latency"].show_value(latency_in_words(figures.latency_ms))
+    def show_figures(self, figures: Figures, *, is_playing: bool = True) -> None:
+        """Show how it goes; a picture that stands still has no rate."""
+        self._figures["fps"].show_value(rate_in_words(figures.fps) if is_playing else "–")
+        self._figures["latency"].show_value(latency_in_words(figures.latency_ms) if is_playing else "–")
         self._figures["dropped"].show_value(str(figures.dropped))
         self._figures["graphics"].setVisible(figures.graphics is not None)
         if figures.graphics is not None:

@@ -311,7 +311,7 @@ class PreviewPage(Page):
 
     def _show_figures(self, figures: Figures) -> None:
         self._figures = figures
-        self.inspector.show_figures(figures)
+        self.inspector.show_figures(figures, is_playing=not self._is_held)
         self._show_line()
         duration = self._opened.duration if self._opened else None
         if duration:
@@ -323,8 +323,12 @@ class PreviewPage(Page):
 
     def _show_line(self) -> None:
         if self._settings.shows_figures and self._opened is not None:
-            is_held = self._session.is_paused and self._opened.is_seekable
-            self.canvas.show_figures((_still_in_words if is_held else self._in_one_line)(self._figures))
+            self.canvas.show_figures((_still_in_words if self._is_held else self._in_one_line)(self._figures))
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether a file is paused."""
+        return self._session.is_paused and self._opened is not None and self._opened.is_seekable
 
     def _in_one_line(self, figures: Figures) -> str:
         parts = [

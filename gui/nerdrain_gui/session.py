@@ -115,7 +115,7 @@ class Session(QObject):
         self._apply()
 
     def set_comparing(self, compares_frames: bool) -> None:
-        """Whether a paused file's frame is compared with those around it, as in files."""
+        """Whether frames are compared where that is fast enough, and those of paused files as in files."""
         self._choices.compares_frames = compares_frames
         self._apply()
 

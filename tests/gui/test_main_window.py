@@ -158,6 +158,7 @@ def test_a_paused_file_says_that_its_frame_is_as_in_the_file(window, clip):
     wait_until(lambda: is_playing(window) and window.preview.canvas._figures)
     QTest.keyClick(window.preview, Qt.Key.Key_Space)
     wait_until(lambda: window.preview.canvas._figures == "Paused  ·  frames compared, as in a file")
+    assert window.preview.inspector._figures["latency"]._value.text() == "\u2013"
     window.preview.inspector.rain.compares.click()
     wait_until(lambda: window.preview.canvas._figures == "Paused")
     QTest.keyClick(window.preview, Qt.Key.Key_Space)

@@ -580,8 +580,8 @@
     <context>
         <name>PreviewInspector</name>
         <message>
-            <source>Takes three frames, so here only where a file is paused.</source>
-            <translation>Braucht drei Bilder, hier also nur bei angehaltener Datei.</translation>
+            <source>Takes longer: without an NVIDIA card only where a file is paused.</source>
+            <translation>Dauert länger: ohne NVIDIA-Karte nur bei angehaltener Datei.</translation>
         </message>
         <message>
             <source>Device</source>
