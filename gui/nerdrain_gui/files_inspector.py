@@ -28,8 +28,8 @@ BESIDE, CHOOSE = "", "?"
 class FilesInspector(Inspector):
     """Options of the marked jobs, or of those to come; and what came of the one that is done."""
 
-    changed = pyqtSignal(object)
-    """The `JobOptions` that the marked jobs are to have."""
+    changed = pyqtSignal(dict)
+    """The fields of `JobOptions` that the marked jobs are to have otherwise."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -123,21 +123,24 @@ class FilesInspector(Inspector):
             return
         self._told = key
         self._jobs = jobs
-        waiting = [job for job in jobs if job.state == State.WAITING]
-        is_result = len(jobs) == 1 and jobs[0].state.is_over
-        self._options.setVisible(not is_result)
-        self._options.setEnabled(not jobs or bool(waiting))
-        self._report.setVisible(is_result)
-        if is_result:
-            self._heading.setText(state_in_words(jobs[0].state).upper())
+        is_over = len(jobs) == 1 and jobs[0].state.is_over
+        is_done = is_over and jobs[0].state == State.DONE
+        self._options.setVisible(not is_done)
+        self._options.setEnabled(not jobs or any(job.state.can_change for job in jobs))
+        self._report.setVisible(is_over)
+        if is_over:
             self._report.show_job(jobs[0])
+        if is_done:
+            self._heading.setText(state_in_words(State.DONE).upper())
             return
-        if not jobs:
+        if is_over:
+            heading = state_in_words(jobs[0].state)
+        elif not jobs:
             heading = self.tr("Options for new files")
         else:
             heading = self.tr("Options for {0} files").format(len(jobs)) if len(jobs) > 1 else self.tr("Options")
         self._heading.setText(heading.upper())
-        self._fill((waiting or jobs)[0].options if jobs else self.defaults)
+        self._fill(self._current)
 
     def _fill(self, options: JobOptions) -> None:
         self._is_filling = True
@@ -173,16 +176,18 @@ class FilesInspector(Inspector):
 
     @property
     def _current(self) -> JobOptions:
-        return self._jobs[0].options if self._jobs else self.defaults
+        """Of the first marked job that can be changed; of those to come where none is marked."""
+        changeable = [job for job in self._jobs if job.state.can_change]
+        return (changeable or self._jobs)[0].options if self._jobs else self.defaults
 
     def _take(self, **change: Any) -> None:
         if self._is_filling:
             return
-        options = replace(self._current, **change)
         if self._jobs:
-            self.changed.emit(options)
+            self.changed.emit(change)
             return
-        self.defaults, settings = options, self._settings
+        self.defaults = options = replace(self.defaults, **change)
+        settings = self._settings
         settings.output_folder, settings.codec = options.output_folder, options.codec
         settings.file_strength, settings.file_work_scale = options.strength, options.work_scale
         settings.file_compares_frames, settings.decodes_on_gpu = options.compares_frames, options.decodes_on_gpu

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PyQt6.QtCore import QPoint, Qt, pyqtSignal
 from PyQt6.QtGui import QFocusEvent, QKeySequence, QPalette, QResizeEvent
@@ -38,7 +39,7 @@ from nerdrain_gui.files_inspector import FilesInspector
 from nerdrain_gui.icons import icon
 from nerdrain_gui.job_delegate import ROW, STATE_ICON, JobDelegate
 from nerdrain_gui.job_queue import JOB_ROLE, Column, JobQueue
-from nerdrain_gui.jobs import FileJob, JobOptions, State
+from nerdrain_gui.jobs import FileJob, State
 from nerdrain_gui.settings import Settings
 from nerdrain_gui.words import state_in_words, time_in_words
 
@@ -93,7 +94,7 @@ class FilesPage(Page):
         self._stack.addWidget(self.table)
         self.setLayout(stacked(self._make_bar(), beside(self._stack, self.inspector), self._make_footer()))
         self._make_actions()
-        self.inspector.changed.connect(self._set_options)
+        self.inspector.changed.connect(self._change_options)
         queue.progressed.connect(self.refresh)
         selection = self.table.selectionModel()
         assert selection is not None
@@ -242,8 +243,8 @@ class FilesPage(Page):
             self._queue.move(self.selected[0], by)
             self.refresh()
 
-    def _set_options(self, options: JobOptions) -> None:
-        self._queue.set_options(self.selected, options)
+    def _change_options(self, change: dict[str, Any]) -> None:
+        self._queue.change_options(self.selected, **change)
 
     def _show_total(self, jobs: Sequence[FileJob]) -> None:
         done = sum(job.state.is_over for job in jobs)

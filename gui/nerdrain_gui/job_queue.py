@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -142,11 +143,11 @@ class JobQueue(QAbstractTableModel):
             self.endMoveRows()
             self._changed()
 
-    def set_options(self, jobs: Sequence[FileJob], options: JobOptions) -> None:
-        """Change how waiting jobs will be done."""
+    def change_options(self, jobs: Sequence[FileJob], **change: Any) -> None:
+        """Change how jobs will be done, or done again: these fields of `JobOptions`, the others of each stay."""
         for job in jobs:
-            if job.state == State.WAITING:
-                job.options = options
+            if job.state.can_change:
+                job.options = replace(job.options, **change)
         self._changed()
 
     def save(self) -> None:

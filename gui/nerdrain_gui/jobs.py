@@ -37,6 +37,11 @@ class State(StrEnum):
         """Whether nothing more will happen by itself."""
         return self in (State.DONE, State.FAILED, State.CANCELLED)
 
+    @property
+    def can_change(self) -> bool:
+        """Whether other options are of use: it is still to be done, or to be done again because nothing came of it."""
+        return self in (State.WAITING, State.FAILED, State.CANCELLED)
+
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:

@@ -202,6 +202,19 @@ def test_options_for_new_files_are_remembered(window):
     again.deleteLater()
 
 
+def test_what_is_chosen_for_several_files_leaves_their_other_options(window, clip, tmp_path):
+    window.show_page(FILES)
+    window.queue.add([clip], JobOptions(codec="ffv1"))
+    window.queue.add([str(tmp_path / "other.mp4")], JobOptions(strength=0.5))
+    window.files.table.selectAll()
+    window.files.inspector.rain.compares.click()
+    options = [job.options for job in window.queue.jobs]
+    assert options == [
+        JobOptions(codec="ffv1", compares_frames=False),
+        JobOptions(strength=0.5, compares_frames=False),
+    ]
+
+
 def test_a_comparison_is_chosen_for_the_marked_files_alone(window, clip, tmp_path):
     window.show_page(FILES)
     window.queue.add([clip, str(tmp_path / "other.mp4")], JobOptions())
@@ -209,6 +222,20 @@ def test_a_comparison_is_chosen_for_the_marked_files_alone(window, clip, tmp_pat
     window.files.inspector.rain.compares.click()
     assert [job.options.compares_frames for job in window.queue.jobs] == [True, False]
     assert window.files.inspector.defaults.compares_frames
+
+
+def test_a_file_that_failed_is_done_again_with_other_options(window, clip, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    window.show_page(FILES)
+    window.queue.add([clip], JobOptions(output_folder=str(tmp_path / "file")))
+    window.files.run_button.click()
+    wait_until(lambda: window.queue.jobs[0].state == State.FAILED)
+    window.files.table.selectRow(0)
+    folder = window.files.inspector.folder
+    folder.setCurrentIndex(0)
+    folder.activated.emit(0)
+    window.files.retry_button.click()
+    wait_until(lambda: window.queue.jobs[0].state == State.DONE)
 
 
 def test_keys_are_of_the_control_that_has_the_focus(window, clip):
