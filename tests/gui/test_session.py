@@ -15,7 +15,7 @@ from nerdrain_rt.media.reader import VideoReader
 from tests import clips
 from tests.fakes import FakeBackend
 from tests.gui.conftest import wait_until
-from tests.live_parts import KeepingSink
+from tests.live_parts import FrameSource, KeepingSink
 
 
 class Heard:
@@ -329,6 +329,23 @@ def test_each_loss_of_an_output_is_told(app, load, monkeypatch):
         wait_until(lambda losses=losses: len(heard.errors) == losses)
         server.fails_at = None
     assert heard.errors == ["server: lost; trying again"] * 2
+    assert session.shut_down(10)
+
+
+def test_each_loss_of_a_camera_is_told(app, load, monkeypatch):
+    monkeypatch.setattr("nerdrain_gui.run.FIGURES_SECONDS", 0)
+    camera = FrameSource(10**9, gate=lambda _: time.sleep(0.002))
+    session, warned = Session(load=load, source=lambda name: camera), []
+    session.warned.connect(warned.append)
+    session.open("0")
+    for times in (1, 2):
+        camera.warnings = ["camera: lost"] * times
+        wait_until(lambda times=times: len(warned) == times)
+    camera.warnings = []
+    wait_until(lambda: not session._run._faults)
+    camera.warnings = ["camera: lost"]
+    wait_until(lambda: len(warned) == 3)
+    assert set(warned) == {"camera: lost"}
     assert session.shut_down(10)
 
 
