@@ -1,6 +1,7 @@
 """torch.compile changes no results, whatever sizes come; the logic is tested without generating code, code once."""
 
 import shutil
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,68 @@ def test_code_for_a_block_computes_what_the_block_does():
         expected = block(x)
         block.compile(dynamic=False)
         torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
+
+
+class Stream:
+    """A stream on which work is done when it is queued."""
+
+    def wait_stream(self, other: "Stream") -> None:
+        pass
+
+
+class Recording:
+    """A CUDA graph of `forward`, which it does again where it is replayed."""
+
+    made: list["Recording"]
+    error: RuntimeError | None = None
+
+    def __init__(self) -> None:
+        self.made.append(self)
+        self.backend: CompileBackend | None = None
+
+    def replay(self) -> None:
+        recorded = self.backend._recorded
+        recorded._residual.copy_(recorded._forward(recorded._rainy))
+
+
+@pytest.fixture
+def recorded_backend(weights, monkeypatch) -> CompileBackend:
+    """On the processor, with graphs that are made up."""
+    backend = CompileBackend(weights.build(), CPU, torch.float32, compiler="eager")
+    backend.device = CUDA
+    Recording.made = []
+
+    @contextmanager
+    def record(graph: Recording, *, stream: Stream, capture_error_mode: str):
+        assert capture_error_mode == "thread_local"
+        graph.backend = backend
+        yield
+        if graph.error is not None:
+            raise graph.error
+
+    stand_ins = {"Stream": Stream, "CUDAGraph": Recording, "graph": record, "current_stream": Stream}
+    for name, stand_in in (stand_ins | dict.fromkeys(("stream", "device"), nullcontext)).items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    return backend
+
+
+def test_a_graph_is_recorded_for_each_size_and_gives_results_of_their_own(recorded_backend, weights):
+    net = weights.build()
+    for width, count in ((16, 1), (32, 2), (16, 3)):
+        rainy = images(16, width)
+        first = recorded_backend(rainy)
+        recorded_backend(1 - rainy)
+        torch.testing.assert_close(first, net(rainy), rtol=0, atol=1e-5)
+        assert len(Recording.made) == count
+
+
+def test_what_cannot_be_recorded_runs_without_a_graph(recorded_backend, weights, monkeypatch, caplog):
+    monkeypatch.setattr(Recording, "error", RuntimeError("CUDA error: operation not permitted\nmore"))
+    net = weights.build()
+    for _ in range(2):
+        torch.testing.assert_close(recorded_backend(images(16, 16)), net(images(16, 16)), rtol=0, atol=1e-5)
+    said = [record.getMessage() for record in caplog.records if record.name == backend_module.__name__]
+    assert said == ["compile: runs without a CUDA graph: CUDA error: operation not permitted"]
 
 
 @pytest.mark.gpu
