@@ -114,6 +114,7 @@ class Recording:
         self.backend: CompileBackend | None = None
 
     def replay(self) -> None:
+        assert self.error is None
         recorded = self.backend._recorded
         recorded._residual.copy_(recorded._forward(recorded._rainy))
 
@@ -143,9 +144,9 @@ def test_a_graph_is_recorded_for_each_size_and_gives_results_of_their_own(record
     net = weights.build()
     for width, count in ((16, 1), (32, 2), (16, 3)):
         rainy = images(16, width)
-        first = recorded_backend(rainy)
-        recorded_backend(1 - rainy)
+        first, second = recorded_backend(rainy), recorded_backend(1 - rainy)
         torch.testing.assert_close(first, net(rainy), rtol=0, atol=1e-5)
+        torch.testing.assert_close(second, net(1 - rainy), rtol=0, atol=1e-5)
         assert len(Recording.made) == count
 
 
