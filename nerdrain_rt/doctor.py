@@ -18,6 +18,7 @@ from nerdrain_rt import console
 from nerdrain_rt.backends import NAMES, find_device, precision_name, why_backend_is_missing, why_device_is_missing
 from nerdrain_rt.backends.eager import best_dtype, has_native_bfloat16
 from nerdrain_rt.backends.engine_cache import default_folder
+from nerdrain_rt.backends.engine_spec import driver_version
 from nerdrain_rt.backends.remembered import remembered_choices
 from nerdrain_rt.errors import WeightsError
 from nerdrain_rt.folders import cache_folder
@@ -32,7 +33,7 @@ ENCODERS = (
 )  # fmt: skip
 LIBRARIES = (
     "nerdrain-rt", "torch", "av", "numpy", "safetensors", "opencv-python-headless", "pillow", "openvino", "triton",
-    "torch-tensorrt", "torch-tensorrt-rtx", "PyQt6", "pyvirtualcam",
+    "torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-rtx", "PyQt6", "pyvirtualcam",
 )  # fmt: skip
 
 
@@ -124,6 +125,7 @@ def _examine_devices() -> dict[str, Any]:
             "name": properties.name,
             "memory_gib": round(properties.total_memory / 2**30, 1),
             "capability": f"{properties.major}.{properties.minor}",
+            "driver": driver_version(),
             "precision": precision_name(best_dtype(torch.device("cuda", index))),
         }
     if "mps" not in devices:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
 import torch
 
+from nerdrain_rt import doctor
 from nerdrain_rt.__main__ import run
 from nerdrain_rt.cli import parse_options, parse_tile, parse_time
 from nerdrain_rt.errors import UsageError
@@ -196,6 +198,18 @@ def test_doctor_tells_devices_and_weights(capsys):
     assert facts["weights"]["nerdrain-s"]["usable"] is True
     assert run(["doctor"]) == 0
     assert "nerdrain-s" in capsys.readouterr().out
+
+
+def test_doctor_tells_what_an_engine_depends_on(monkeypatch):
+    gpu = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, total_memory=80 << 30)
+    monkeypatch.setattr(doctor, "why_device_is_missing", lambda device: None)
+    monkeypatch.setattr(doctor, "driver_version", lambda: "580.65.06")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
+    facts = doctor.examine()
+    told = {key: facts["devices"]["cuda:0"][key] for key in ("name", "memory_gib", "capability", "driver")}
+    assert told == {"name": "NVIDIA H100", "memory_gib": 80.0, "capability": "9.0", "driver": "580.65.06"}
+    assert {"torch", "torch-tensorrt", "tensorrt", "tensorrt-rtx"} <= facts["system"].keys()
 
 
 def test_doctor_says_why_a_gpu_is_not_used(capsys):
