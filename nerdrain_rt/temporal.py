@@ -32,6 +32,8 @@ DISAGREEMENT: Limits = (24, 12)
 """Between the neighbours."""
 DEFICIT: Limits = (2.5, 1.25)
 """Of a frame under both neighbours, around a place: rain only adds light, so there the flow is wrong."""
+FIXED: Limits = (16, 8)
+"""Among all three in the same place, where they show what does not move with the scene."""
 RAIN: Limits = (0.2, 0.5)
 """What the network takes away around a place, beyond `FAINT`."""
 FAINT = 1.5
@@ -107,15 +109,16 @@ def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     if any(other.clean.shape != seen.clean.shape for other in neighbours):
         return torch.zeros_like(seen.clean)
     flow = optical_flow(seen.guide, torch.cat([other.guide for other in neighbours]))
-    around = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
-    around = moved(around, resized(flow, seen.clean.shape[-2:]))
-    return _staying(seen, around[:, 3:]).sub_(_passing(seen, around[:, :3]))
+    fixed = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
+    around = moved(fixed, resized(flow, seen.clean.shape[-2:]))
+    passing = _passing(seen, around[:, :3], fixed[:, :3])
+    return _staying(seen, around[:, 3:], fixed[:, 3:]).sub_(passing)
 
 
-def _passing(seen: Seen, around: Tensor) -> Tensor:
+def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
     """What only this frame shows of what the network leaves, by the neighbours' 2 3 H W; where it rains."""
     lower, upper = around.amin(0, keepdim=True), around.amax(0, keepdim=True)
-    excess = seen.clean - upper
+    excess = seen.clean - _or_fixed(upper, seen.clean, fixed)
     brighter = _gray(excess)
     trust = seen.rain * _trust(brighter, EXCESS) * _trust(_most(brighter, FLASH_BLOCK), FLASH)
     trust *= _trust(_gray(upper - lower), DISAGREEMENT)
@@ -123,13 +126,21 @@ def _passing(seen: Seen, around: Tensor) -> Tensor:
     return excess.clamp_(min=0).mul_(trust)
 
 
-def _staying(seen: Seen, around: Tensor) -> Tensor:
+def _staying(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
     """What all frames show of what the network takes away, by the neighbours' brightness 2 1 H W."""
     left = _gray(seen.clean)
     taken = (seen.brightness - left).clamp_(min=0)
-    stays = torch.minimum(seen.brightness, around.amin(0, keepdim=True)) - left
+    shown = _or_fixed(around.amin(0, keepdim=True), seen.brightness, fixed)
+    stays = torch.minimum(seen.brightness, shown) - left
     share = ((stays - DENSE * _around(taken, RAIN_BLOCK)) / taken.clamp_(min=1e-3)).clamp_(0, 1)
     return (seen.rainy - seen.clean).mul_(share)
+
+
+def _or_fixed(around: Tensor, here: Tensor, fixed: Tensor) -> Tensor:
+    """What the neighbours show, or more if they both do in the same place: a date, a bonnet."""
+    lowest, highest = torch.cat([fixed, here]).aminmax(dim=0, keepdim=True)
+    trust = _trust(_gray(highest - lowest), FIXED)
+    return torch.maximum(around, torch.lerp(around, fixed.amin(0, keepdim=True), trust))
 
 
 def _gray(values: Tensor) -> Tensor:

@@ -166,6 +166,26 @@ def test_texture_that_the_network_takes_for_rain_comes_back(pixels_a_frame):
     assert np.abs(back).mean() < 1e-4
 
 
+def dated(picture: np.ndarray) -> np.ndarray:
+    """With something written over it, which does not move."""
+    picture = picture.copy()
+    picture[STREAK] = 0.1 * picture[STREAK] + 0.9 * 0.5
+    return picture
+
+
+def test_what_is_written_over_what_moves_is_left():
+    before, here, after = (dated(texture(4 * shift)) for shift in range(3))
+    assert removed(here, before, after)[STREAK].mean() > -0.01
+
+
+def test_what_is_written_over_what_moves_comes_back():
+    taken = np.zeros((*SIZE, 1), np.float32)
+    taken[STREAK] = 0.15
+    before, here, after = (taken_too_much(dated(texture(4 * shift)), taken) for shift in range(3))
+    back = from_neighbours(here, (before, after))[0].permute(1, 2, 0).numpy()
+    assert back[STREAK].mean() > 0.13
+
+
 def test_a_streak_that_the_network_takes_out_does_not_come_back():
     still, streak = texture(), np.zeros((*SIZE, 1), np.float32)
     streak[STREAK] = 0.15
