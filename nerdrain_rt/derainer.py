@@ -168,10 +168,27 @@ class Derainer:
                 residuals = self._residuals(rainy, self._tiled[on])
             yield frame, (planes, rainy, residuals, lane.mark())
 
+    def gather(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Predicted]:
+        """The step for several devices: everything on the first of them, which then sees all frames."""
+        device = self._tiled[0].backend.device
+        lane = self._lane("gather", on)
+        for frame, parts in predicted:
+            if parts is None:
+                yield frame, None
+                continue
+            planes, rainy, residuals, mark = parts
+            with lane.after(mark), in_one_thread(self._threads):
+                planes = planes.to(device, non_blocking=True)
+                rainy, residuals = (
+                    [field.to(device, non_blocking=True) for field in each] for each in (rainy, residuals)
+                )
+            lane.wait()  # what was copied may be freed from here on
+            yield frame, (planes, rainy, residuals, None)
+
     @property
     def compares_frames(self) -> bool:
-        """Whether `compare` changes anything: several devices share the frames, so that none sees all."""
-        return self.settings.temporal and self.settings.strength > 0 and len(self._tiled) == 1
+        """Whether `compare` changes anything."""
+        return self.settings.temporal and self.settings.strength > 0
 
     def compare(
         self, predicted: Iterable[Predicted], on: int = 0, *, before: deque[Seen] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import DerainError, MediaError, UsageError
@@ -19,6 +20,8 @@ from nerdrain_rt.media.report import StreamReport
 from nerdrain_rt.media.sink import Sink
 from nerdrain_rt.media.writer import OutputSettings, VideoWriter
 from nerdrain_rt.stages import Latest, Prefetch
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,33 +104,36 @@ def derain_video(
             backend=derainer.backend_names,
             precision=derainer.precision,
             streams=writer.report,
-            warnings=(*reader.warnings, *writer.warnings, *derainer.warnings[known_warnings:], *_left_out(derainer)),
+            warnings=(*reader.warnings, *writer.warnings, *derainer.warnings[known_warnings:]),
             is_damaged=reader.is_damaged,
         ),
     )
 
 
-def _left_out(derainer: Derainer) -> Iterator[str]:
-    """What was asked for and not done."""
-    if derainer.settings.temporal and len(derainer.backends) > 1:
-        yield "several devices share the frames; they were not compared with those around them"
-
-
 @contextmanager
 def _derained(frames: Iterable[Frame], derainer: Derainer) -> Iterator[Iterator[Frame]]:
-    """The frames derained, in their order; on each device, every step runs ahead of the next in a thread of its own."""
+    """The frames derained, in their order, every step running ahead of the next in a thread of its own.
+
+    Several devices share the work of the network; the first does the rest, because that takes frames in their order.
+    """
     shares = Shares(frames)
     with ExitStack() as stages:
-        clean, stops = [], []
+        begun: list[Prefetch[Any]] = []
+
+        def stage(step: Iterable[Item], depth: int = 1) -> Prefetch[Item]:
+            begun.append(stages.enter_context(Prefetch(step, depth=depth)))
+            return begun[-1]
+
+        predicted = []
         for on in range(len(derainer.backends)):
-            prepared = stages.enter_context(Prefetch(derainer.prepare(shares.of(on), on), depth=1))
-            predicted = stages.enter_context(Prefetch(derainer.predict(prepared, on), depth=1))
-            compared = stages.enter_context(Prefetch(derainer.compare(predicted, on), depth=1))
-            clean.append(stages.enter_context(Prefetch(derainer.finish(compared, on))))
-            stops += [prepared.stop, predicted.stop, compared.stop, clean[-1].stop]
-        for stop in stops:
-            stages.callback(stop)  # all of them before the first is waited for, which may wait for another
-        yield shares.in_order(clean)
+            prepared = stage(derainer.prepare(shares.of(on), on))
+            residuals = stage(derainer.predict(prepared, on))
+            predicted.append(stage(derainer.gather(residuals, on)) if on else residuals)
+        compared = stage(derainer.compare(shares.in_order(predicted)))
+        clean = stage(derainer.finish(compared), depth=2)
+        for each in begun:
+            stages.callback(each.stop)  # all of them before the first is waited for, which may wait for another
+        yield clean
 
 
 SILENT_SECONDS = 1.0

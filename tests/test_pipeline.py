@@ -186,9 +186,20 @@ def test_several_devices_give_every_frame_once_and_in_order(devices, clip, targe
     assert [round(step.frame.seconds * 24) for step in steps[:-1]] == list(range(FRAMES))
     assert sum(len(backend.shapes) for backend in backends) == FRAMES
     assert clips.all_samples(target, "yuv420p") == clips.all_samples(clip, "yuv420p")
-    assert steps[-1].report.warnings == (
-        "several devices share the frames; they were not compared with those around them",
-    )
+    assert steps[-1].report.warnings == ()
+
+
+def test_frames_of_several_devices_are_compared_as_those_of_one(clip, tmp_path):
+    def residual(rainy: Tensor) -> Tensor:
+        return torch.where(rainy > 0.6, -rainy / 8, 0)
+
+    def samples(devices: int, **settings: bool) -> list[bytes]:
+        target = tmp_path / f"{devices}{settings}.mkv"
+        backends = [FakeBackend(residual) for _ in range(devices)]
+        derain(clip, target, make_derainer(*backends, **settings), output=LOSSLESS)
+        return clips.all_samples(target, "yuv420p")
+
+    assert samples(1) == samples(2) == samples(3) != samples(1, temporal=False)
 
 
 def test_the_report_names_every_device(clip, target):

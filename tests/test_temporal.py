@@ -304,13 +304,6 @@ def test_without_it_each_frame_stands_alone():
     assert streak_of(clean[2]) > 35
 
 
-def test_frames_of_several_devices_stand_alone():
-    derainer = Derainer(backend=[SeesDrops(), SeesDrops()])
-    assert not derainer.compares_frames
-    clean = list(derainer.derain(frames(5, 2)))
-    assert streak_of(clean[2]) > 35
-
-
 @pytest.mark.parametrize("backend", [SeesDrops, SeesAll])
 @pytest.mark.parametrize("strength", [0.25, 0.5, 0.75])
 def test_the_strength_is_the_share_that_is_taken_out(backend, strength):
