@@ -13,7 +13,7 @@ import typer
 from torch import Tensor
 from typer.testing import CliRunner
 
-from nerdrain_rt.benchmark import command, floor
+from nerdrain_rt.benchmark import command, floor, model
 from nerdrain_rt.benchmark.advice import advise
 from nerdrain_rt.benchmark.command import bench_command
 from nerdrain_rt.benchmark.floor import Rates, Work
@@ -441,13 +441,26 @@ def test_a_gpu_that_is_lost_is_one_line_after_what_was_measured(bench, monkeypat
     def lose(*_, **__):
         raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors may come later")
 
-    monkeypatch.setattr(command, "load_backend", lose)
+    monkeypatch.setattr(command, "measure_pipeline", lose)
     result = bench("--json", "--no-published", "--precision", "fp32")
     assert isinstance(result.exception, BackendError)
     assert str(result.exception) == "cpu: the GPU failed: CUDA error: unspecified launch failure"
     document = json.loads(result.stdout)
     assert document["error"] == str(result.exception)
     assert [row["fps"] is not None for row in document["model"]] == [True]
+
+
+def test_what_takes_long_before_it_can_be_measured_is_told_to_a_person(bench, monkeypatch):
+    load = model.load_backend
+
+    def announce_and_load(*arguments, announce, **options):
+        announce("engine for 48x32: building the engine, 25%")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(model, "load_backend", announce_and_load)
+    options = ("--no-published", "--no-pipeline", "--precision", "fp32")
+    assert "engine for 48x32: building the engine, 25%" in bench(*options).stderr
+    assert bench(*options, "--json").stderr == ""
 
 
 def test_a_chart_that_cannot_be_written_loses_no_measurement(bench, monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nerdrain_rt import console
-from nerdrain_rt.backends import NAMES, PRECISIONS, find_device, load_backend
+from nerdrain_rt.backends import NAMES, PRECISIONS, find_device
 from nerdrain_rt.backends.choice import release_memory
 from nerdrain_rt.benchmark.floor import Rates
 from nerdrain_rt.benchmark.model import ModelBench, Size
@@ -24,6 +25,8 @@ from nerdrain_rt.command_options import Device, Verbose, WeightsName, parse_size
 from nerdrain_rt.errors import BackendError, DerainError, UsageError
 from nerdrain_rt.lanes import gpu_failures
 from nerdrain_rt.model.weights import DEFAULT, load_weights
+
+_log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 SIZES: dict[str, tuple[Size, ...]] = {
@@ -80,7 +83,8 @@ def bench_command(
     rates = Rates(where)
     pictures = first_frame(source) if source else synthesize
     sizes = list(dict.fromkeys(wanted or SIZES[where.type]))
-    bench = ModelBench(load_weights(weights), where, pictures, sizes, rates, budget)
+    announce = _log.info if as_json else console.note
+    bench = ModelBench(load_weights(weights), where, pictures, sizes, rates, budget, announce)
     report = Report(where, rates)
     failure: DerainError | None = None
     try:
@@ -132,7 +136,7 @@ def _pipeline_rows(bench: ModelBench, report: Report) -> Iterator[PipelineRow]:
         name, precision = fastest.backend, fastest.precision or "auto"
         release_memory()
         try:
-            backend = load_backend(bench.weights, name, device=str(bench.device), precision=precision, wait_engine=True)
+            backend = bench.load(name, precision)
         except BackendError as error:
             yield PipelineRow(name, size, precision, reason=str(error))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,6 +107,8 @@ class ModelBench:
     sizes: Sequence[Size]
     rates: Rates
     budget: Budget
+    announce: Callable[[str], None] = _log.info
+    """Takes a line on what takes minutes before it can be measured, as an engine that is built."""
 
     def rows(
         self, backends: Sequence[str], precisions: Sequence[str], *, with_published: bool = True
@@ -125,6 +127,17 @@ class ModelBench:
             for precision in precisions:
                 yield from self._rows_of(name, precision, references, work)
 
+    def load(self, name: str, precision: str) -> Backend:
+        """A backend of these weights; TensorRT's engine is waited for."""
+        return load_backend(
+            self.weights,
+            name,
+            device=str(self.device),
+            precision=precision,
+            wait_engine=True,
+            announce=self.announce,
+        )
+
     def _published_rows(
         self, plain: EagerBackend, references: Mapping[Size, Tensor | None], work: Work
     ) -> Iterator[ModelRow]:
@@ -139,7 +152,7 @@ class ModelBench:
         release_memory()
         started = time.perf_counter()
         try:
-            backend = load_backend(self.weights, name, device=str(self.device), precision=precision, wait_engine=True)
+            backend = self.load(name, precision)
         except Exception as error:
             _log.info("%s: did not load", name, exc_info=True)
             yield ModelRow(name, None, precision, reason=_first_line(error).removeprefix(f"{name}: "))
