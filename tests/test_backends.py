@@ -312,6 +312,27 @@ def test_doctor_gives_the_reason_where_a_driver_is_too_old(monkeypatch):
     assert devices.keys() <= {"cpu", "cuda", "mps"}
 
 
+def test_a_gpu_that_pytorch_has_no_code_for_is_left_alone_and_told(weights, monkeypatch, recwarn):
+    def capability(device: torch.device) -> tuple[int, int]:
+        warnings.warn("Found GPU0 which is\nof compute capability (CC) 6.1.", UserWarning, stacklevel=2)
+        return 6, 1
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90a", "sm_120", "compute_120"])
+    reason = "the GPU has compute capability 6.1; this PyTorch needs 7.5"
+    with pytest.raises(BackendError, match=rf"^cuda: {re.escape(reason)}; use --device auto or cpu$"):
+        find_device("cuda")
+    said = []
+    assert load_backend(weights, "eager", announce=said.append).device.type in ("cpu", "mps")
+    assert said == [f"no GPU is used: {reason}"]
+    assert not recwarn
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_50", "sm_61"])
+    assert find_device() == torch.device("cuda")
+
+
 @pytest.mark.parametrize("name", ["eager", "auto"])
 @pytest.mark.parametrize(
     ("error", "message"),

@@ -60,7 +60,8 @@ def find_device(name: str = "auto") -> torch.device:
     if "," in name:
         raise BackendError(f"{name}: several devices, where one is needed")
     if name == "auto":
-        name = "cuda" if _has_cuda() else "mps" if torch.backends.mps.is_available() else "cpu"
+        has_cuda = why_device_is_missing(torch.device("cuda")) is None
+        name = "cuda" if has_cuda else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -78,7 +79,9 @@ def why_device_is_missing(device: torch.device) -> str | None:
         if not _has_cuda():
             return _why_cuda_is_missing()
         count = torch.cuda.device_count()
-        return None if (device.index or 0) < count else f"there are {count} CUDA devices, numbered from 0"
+        if (device.index or 0) >= count:
+            return f"there are {count} CUDA devices, numbered from 0"
+        return _why_gpu_is_too_old(device)
     if device.type == "mps":
         return None if torch.backends.mps.is_available() else "no Apple GPU that PyTorch can use"
     return None if device.type == "cpu" else "not a device this program runs on"
@@ -100,12 +103,22 @@ def _why_cuda_is_missing() -> str:
     return "no NVIDIA GPU or driver that PyTorch can use"
 
 
-def _driver_fault() -> str | None:
-    """What keeps PyTorch from a GPU that is there; None where it uses it or there is none."""
-    if torch.version.cuda is None or _has_cuda():
+def _why_gpu_is_too_old(device: torch.device) -> str | None:
+    """What PyTorch says in many lines, and again where its first kernel is to run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        major, minor = torch.cuda.get_device_capability(device)
+    known = [int(number) for number in re.findall(r"\bsm_(\d+)", " ".join(torch.cuda.get_arch_list()))]
+    oldest = min(known, default=0)
+    if 10 * major + minor >= oldest:
         return None
-    reason = _why_cuda_is_missing()
-    return None if NO_GPU.match(reason) else reason
+    return f"the GPU has compute capability {major}.{minor}; this PyTorch needs {oldest // 10}.{oldest % 10}"
+
+
+def _gpu_fault() -> str | None:
+    """What keeps PyTorch from a GPU that is there; None where it uses it or there is none."""
+    reason = None if torch.version.cuda is None else why_device_is_missing(torch.device("cuda"))
+    return None if reason is None or NO_GPU.match(reason) else reason
 
 
 def why_backend_is_missing(name: str, device: torch.device) -> str | None:
@@ -134,7 +147,7 @@ def load_backend(
         raise BackendError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
     dtype = PRECISIONS.get(precision)
     where = find_device(device)
-    if device == "auto" and (fault := _driver_fault()):
+    if device == "auto" and (fault := _gpu_fault()):
         announce(f"no GPU is used: {fault}")
     with gpu_failures(where):
         if name == "auto":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +19,6 @@ from nerdrain_rt.lanes import is_out_of_memory
 
 if TYPE_CHECKING:
     from nerdrain_rt.backends import Backend
-
-_log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -111,7 +108,7 @@ class AutoBackend:
             loaders = self._loaders()
             quick = {name: loaders[name] for name in self._names() if name not in self.preparations}
             try:
-                self._meanwhile = Meanwhile(load_first(quick, self.device), self._turns, self.announce)
+                self._meanwhile = Meanwhile(load_first(quick, self.device, self.announce), self._turns, self.announce)
             except BackendError:
                 return None
         self._meanwhile.name = self._meanwhile.backend.name
@@ -207,18 +204,19 @@ def load_auto(
     """
     if device.type == "cuda" and len(candidates) > 1:
         return AutoBackend(candidates, device, dtype, key, announce, load_seconds or {}, preparations or {})
-    return load_first(candidates, device)
+    return load_first(candidates, device, announce)
 
 
-def load_first(candidates: Candidates, device: torch.device) -> Backend:
+def load_first(candidates: Candidates, device: torch.device, announce: Announce) -> Backend:
     """The first candidate that loads; raises BackendError where none does."""
     reasons = []
     for name, load in candidates.items():
         try:
             return load()
         except BackendError as error:
-            _log.warning("%s", error)
             reasons.append(f"{name}: {error}")
+            if len(reasons) < len(candidates):
+                announce(f"{error}; going on without {name}")
     raise BackendError(f"no backend runs on {device}: {'; '.join(reasons)}")
 
 
