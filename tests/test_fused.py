@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -256,6 +257,34 @@ def test_half_precision_is_60_decibels_from_float32(shipped, size):
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         error = backend(rainy) - net(rainy)
     assert -10 * torch.log10(error.square().mean()) >= 60
+
+
+@pytest.mark.parametrize(("text", "is_left"), [("operation not permitted", True), ("out of memory", False)])
+def test_what_cannot_be_recorded_runs_without_a_graph_unless_memory_is_short(text, is_left, monkeypatch, caplog):
+    @contextmanager
+    def record(graph, **_):
+        yield
+        raise RuntimeError(f"CUDA error: {text}\nmore")
+
+    backend = FusedBackend(network(NetConfig(width=8, depths=(1, 1, 1), head_width=16)), torch.device("cpu"))
+    backend.device, backend._net = torch.device("cuda"), torch.neg
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    for name in ("stream", "device"):
+        monkeypatch.setattr(torch.cuda, name, nullcontext)
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda: stream)
+    rainy = torch.rand(1, 3, 16, 16)
+    if is_left:
+        for _ in range(2):
+            assert torch.equal(backend(rainy), -rainy)
+        assert [record.getMessage() for record in caplog.records] == [
+            f"fused: runs without a CUDA graph: CUDA error: {text}"
+        ]
+    else:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            backend(rainy)
 
 
 @pytest.mark.gpu

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from nerdrain_rt.backends.choice import first_line
 from nerdrain_rt.backends.tiled import round_up
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.lanes import is_out_of_memory
@@ -54,7 +55,8 @@ class FusedBackend:
             raise BackendError(f"fused: no kernels for {self.dtype}; use fp16 or bf16")
         self._width = net.config.width
         self._net = FusedNet(net.to(device).float(), self.dtype)
-        self._graphs: OrderedDict[torch.Size, Graph] = OrderedDict()
+        self._graphs: OrderedDict[torch.Size, Graph | None] = OrderedDict()
+        """None where none can be recorded."""
 
     @torch.inference_mode()
     def __call__(self, rainy: Tensor) -> Tensor:
@@ -62,12 +64,13 @@ class FusedBackend:
         if self.device.type != "cuda":  # Triton's interpreter
             return self._net(rainy.float())
         with torch.cuda.device(self.device):
-            graph = self._graphs.get(rainy.shape)
-            if graph is None:
+            if rainy.shape not in self._graphs:
                 with kernel_failures():
-                    graph = self._record(rainy)
-            self._graphs[rainy.shape] = graph
+                    self._graphs[rainy.shape] = self._record(rainy)
             self._graphs.move_to_end(rainy.shape)
+            graph = self._graphs[rainy.shape]
+            if graph is None:
+                return self._net(rainy.float())
             graph.rainy.copy_(rainy)
             graph.graph.replay()
             return graph.residual.clone()
@@ -97,8 +100,8 @@ class FusedBackend:
         height, width = size
         return 12 * height * width * self._width * self.dtype.itemsize
 
-    def _record(self, rainy: Tensor) -> Graph:
-        """Run once to compile and tune, then record the same work as a graph."""
+    def _record(self, rainy: Tensor) -> Graph | None:
+        """Run once to compile and tune, then record the same work as a graph; None where that cannot be recorded."""
         while len(self._graphs) >= GRAPHS:
             self._graphs.popitem(last=False)
         static = rainy.float().contiguous().clone()
@@ -108,9 +111,15 @@ class FusedBackend:
         # The graph's own context leaves its stream current where the recording fails.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True), torch.cuda.stream(stream):
             self._net(static)
-            # Other threads go on copying pictures while this one records.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                residual = self._net(static)
+            try:
+                # Other threads go on copying pictures while this one records.
+                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                    residual = self._net(static)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
+                logger.warning("fused: runs without a CUDA graph: %s", first_line(error))
+                return None
         torch.cuda.current_stream().wait_stream(stream)
         logger.debug("recorded a graph for %s", tuple(rainy.shape))
         return Graph(graph, static, residual)
