@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from nerdrain_rt.color import Planes
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.gpu_picture import is_on_gpu
-from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, thread_count, use_threads
+from nerdrain_rt.lanes import Lane, Mark, gpu_failures, in_one_thread, is_out_of_memory, thread_count, use_threads
 from nerdrain_rt.memory import recycled
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 from nerdrain_rt.temporal import Seen, from_neighbours, trios
@@ -86,6 +86,7 @@ class Derainer:
         self._threads = thread_count()
         self._first_run = threading.Lock()
         self._lanes: dict[tuple[str, int, torch.device], Lane] = {}
+        self._shortages: Counter[torch.Size] = Counter()
         self.warnings: list[str] = []
         if backend is None:
             backend = load_backends(
@@ -217,7 +218,7 @@ class Derainer:
     def _seen(self, predicted: Iterable[Predicted], lane: Lane) -> Iterator[Compared]:
         """Each frame as the network alone leaves it; None for those that pass or have fields."""
         for frame, parts in predicted:
-            if parts is None or len(parts[1]) > 1:
+            if parts is None or len(parts[1]) > 1 or not self._has_memory_for(parts[1][0]):
                 yield frame, parts, None
                 continue
             planes, [rainy], [residual], mark = parts
@@ -228,15 +229,26 @@ class Derainer:
 
     @contextmanager
     def _unless_memory_is_short(self, picture: Tensor) -> Iterator[None]:
-        """Do without what is done in here where memory runs out, and tell so once for each size of picture."""
+        """Do without what is done in here where memory runs out, and for good, which is told, after the second time.
+
+        The first may be because PyTorch does not free what it keeps while another thread records a graph.
+        """
         try:
             yield
-        except torch.OutOfMemoryError:
-            height, width = picture.shape[-2:]
-            warning = f"{picture.device}: no memory to compare frames of {width}x{height} with those around them"
-            if warning not in self.warnings:
-                self.warnings.append(warning)
-                _log.warning(warning)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._shortages[picture.shape] += 1
+            if not self._has_memory_for(picture):
+                height, width = picture.shape[-2:]
+                self.warnings.append(
+                    f"{picture.device}: no memory to compare frames of {width}x{height} with those around them"
+                )
+                _log.warning(self.warnings[-1])
+
+    def _has_memory_for(self, picture: Tensor) -> bool:
+        """To compare it; each time that memory is short, PyTorch gives back all that it keeps."""
+        return self._shortages[picture.shape] < 2
 
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture.

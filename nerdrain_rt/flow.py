@@ -56,17 +56,19 @@ def resized(flow: Tensor, size: torch.Size) -> Tensor:
 
 def moved(values: Tensor, flow: Tensor) -> Tensor:
     """N C H W, each pixel from where the flow N 2 H W says that it lies, or the nearest of the border."""
+    return _sampled(values, _places(values), flow)
+
+
+def _places(values: Tensor) -> Tensor:
+    """Of the pixels, as grid_sample counts, for which a picture goes from -1 to 1: 1 H W 2."""
+    still = torch.eye(2, 3, device=values.device)[None]
+    return F.affine_grid(still, [1, 1, *values.shape[-2:]], align_corners=False)
+
+
+def _sampled(values: Tensor, places: Tensor, flow: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     shift = torch.cat([flow[:, :1] * (2 / width), flow[:, 1:] * (2 / height)], 1).permute(0, 2, 3, 1)
-    places = _places((height, width), values.device) + shift
-    return F.grid_sample(values, places, padding_mode="border", align_corners=False)
-
-
-@lru_cache(maxsize=16)
-def _places(size: tuple[int, int], device: torch.device) -> Tensor:
-    """Of the pixels, as grid_sample counts, for which a picture goes from -1 to 1: 1 H W 2."""
-    # Made on the host: the copy is there when it returns, for every stream.
-    return F.affine_grid(torch.eye(2, 3)[None], [1, 1, *size], align_corners=False).to(device)
+    return F.grid_sample(values, places + shift, padding_mode="border", align_corners=False)
 
 
 def _refined(flow: Tensor, here: Tensor, there: Tensor, steps: int, outlier: float) -> Tensor:
@@ -80,8 +82,9 @@ def _refined(flow: Tensor, here: Tensor, there: Tensor, steps: int, outlier: flo
     across2, down2, both = squares[:, :1] + FLAT, squares[:, 1:2] + FLAT, squares[:, 2:]
     columns, rows = torch.cat([down2, -both], 1), torch.cat([-both, across2], 1)
     inverse = torch.stack([columns, rows], 1) / (across2 * down2 - both * both)[:, None]
+    places = _places(there)
     for _ in range(steps):
-        difference = (here - moved(there, flow)).clamp_(-outlier, outlier)
+        difference = (here - _sampled(there, places, flow)).clamp_(-outlier, outlier)
         step = (inverse * _mean(slopes * difference, WINDOW)[:, None]).sum(2)
         flow = flow + step.clamp_(-LONGEST_STEP, LONGEST_STEP)
     return _mean(flow, SMOOTH)

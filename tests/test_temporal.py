@@ -286,7 +286,10 @@ def test_a_frame_without_two_before_it_stands_alone():
 
 @pytest.mark.parametrize("what", ["Seen", "from_neighbours"])
 def test_frames_for_which_memory_is_short_stand_alone(what, monkeypatch):
+    tries = []
+
     def too_much(*_, **__):
+        tries.append(what)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     derainer = Derainer(backend=SeesDrops())
@@ -295,8 +298,22 @@ def test_frames_for_which_memory_is_short_stand_alone(what, monkeypatch):
         clean = list(derainer.derain(frames(5, 2)))
     assert [frame.pts for frame in clean] == [0, 1, 2, 3, 4]
     assert streak_of(clean[2]) > 35
+    assert len(tries) == 2, "each try costs the memory that PyTorch keeps"
     assert derainer.warnings == ["cpu: no memory to compare frames of 160x120 with those around them"]
+
+
+def test_memory_that_is_short_once_costs_one_frame(monkeypatch):
+    answers = iter([torch.OutOfMemoryError("CUDA out of memory")])
+
+    def too_much_once(*arguments):
+        for error in answers:
+            raise error
+        return from_neighbours(*arguments)
+
+    monkeypatch.setattr("nerdrain_rt.derainer.from_neighbours", too_much_once)
+    derainer = Derainer(backend=SeesDrops())
     assert streak_of(list(derainer.derain(frames(5, 2)))[2]) < 6
+    assert not derainer.warnings
 
 
 def test_without_it_each_frame_stands_alone():
