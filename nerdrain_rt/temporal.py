@@ -34,6 +34,8 @@ DEFICIT: Limits = (2.5, 1.25)
 """Of a frame under both neighbours, around a place: rain only adds light, so there the flow is wrong."""
 FIXED: Limits = (16, 8)
 """Among all three in the same place, where they show what does not move with the scene."""
+SURPLUS: Limits = (24, 12)
+"""Of both neighbours over a frame where something is to come back: there they show something else, or rain."""
 RAIN: Limits = (0.2, 0.5)
 """What the network takes away around a place, beyond `FAINT`."""
 FAINT = 1.5
@@ -133,6 +135,7 @@ def _staying(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
     shown = _or_fixed(around.amin(0, keepdim=True), seen.brightness, fixed)
     stays = torch.minimum(seen.brightness, shown) - left
     share = ((stays - DENSE * _around(taken, RAIN_BLOCK)) / taken.clamp_(min=1e-3)).clamp_(0, 1)
+    share *= _trust(shown - seen.brightness, SURPLUS)
     return (seen.rainy - seen.clean).mul_(share)
 
 

@@ -213,6 +213,13 @@ def test_less_comes_back_where_rain_is_dense():
     assert 0 < back(dense) < 0.03
 
 
+def test_behind_a_cut_to_what_is_darker_no_rain_comes_back():
+    streak = np.zeros((*SIZE, 1), np.float32)
+    streak[STREAK] = 0.15
+    here, brighter = taken_too_much(texture() + streak, streak), seen(texture(seed=1) + 0.5, rain=False)
+    assert from_neighbours(here, (brighter, brighter))[..., *STREAK].abs().mean() < 0.005
+
+
 def test_frames_of_another_size_are_no_neighbours():
     still = texture()
     assert not removed(streaked(still), still, texture(size=(120, 128))).any()
