@@ -240,12 +240,12 @@ def taking_a_line(rainy):
     return residual
 
 
-def live_pictures(**settings):
-    pace, sink = OneByOne(), KeepingSink()
+def live_pictures(is_on=lambda index: True, **settings):
+    pace, sink, derainer = OneByOne(), KeepingSink(), make_derainer(FakeBackend(taking_a_line))
     with FrameSource(6, gate=pace) as source:
-        live = derain_live(source, make_derainer(FakeBackend(taking_a_line)), [sink], settings=LiveSettings(**settings))
-        for step in live:
+        for step in derain_live(source, derainer, [sink], settings=LiveSettings(**settings)):
             sink.await_frames(step.frame_index)
+            derainer.settings = replace(derainer.settings, temporal=is_on(step.frame_index))
             pace.done.release()
     return [frame.rgb().astype(int) for frame in sink.frames]
 
@@ -255,6 +255,11 @@ def test_live_frames_are_compared_with_the_two_before_on_demand():
     changed = [(after - before)[:, 4:6].mean() for before, after in zip(alone, compared, strict=True)]
     assert changed[:2] == [0, 0]
     assert min(changed[2:]) > 1, "what stays is no rain"
+
+
+def test_live_frames_are_not_compared_with_those_from_before_it_was_off():
+    alone, compared = live_pictures(temporal=False), live_pictures(lambda index: index != 2, temporal=True)
+    assert [(one == other).all() for one, other in zip(alone, compared, strict=True)] == 5 * [True] + [False]
 
 
 def test_live_frames_are_not_compared_on_a_processor_unless_asked_for():

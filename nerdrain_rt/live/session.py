@@ -41,7 +41,8 @@ class LiveSettings:
     side_by_side: bool = False
     """Give the sinks rainy and clean beside each other."""
     temporal: bool | None = None
-    """Compare each frame with the two before it; None: where an NVIDIA GPU runs the network, as processors are slow."""
+    """Compare each frame with the two before it on the same device; None: where one NVIDIA GPU runs the network, as
+    processors are slow."""
     duration_seconds: float | None = None
     """Stop after this time."""
     tick_seconds: float | None = None
@@ -119,6 +120,8 @@ class LiveSession:
                 before.clear()
             around = frame.around if self._derainer.compares_frames else None
             is_compared = bool(around) or self._compares(derainer.gpu is not None)
+            if not is_compared:
+                before.clear()
             derainer.settings = replace(self._derainer.settings, temporal=is_compared)
             kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
             rainy: list[Frame] = [replace(frame, rainy=kept)]
