@@ -240,12 +240,12 @@ def taking_a_line(rainy):
     return residual
 
 
-def live_pictures(is_on=lambda index: True, **settings):
+def live_pictures(change=lambda derainer, index: None, **settings):
     pace, sink, derainer = OneByOne(), KeepingSink(), make_derainer(FakeBackend(taking_a_line))
     with FrameSource(6, gate=pace) as source:
         for step in derain_live(source, derainer, [sink], settings=LiveSettings(**settings)):
             sink.await_frames(step.frame_index)
-            derainer.settings = replace(derainer.settings, temporal=is_on(step.frame_index))
+            change(derainer, step.frame_index)
             pace.done.release()
     return [frame.rgb().astype(int) for frame in sink.frames]
 
@@ -257,9 +257,23 @@ def test_live_frames_are_compared_with_the_two_before_on_demand():
     assert min(changed[2:]) > 1, "what stays is no rain"
 
 
-def test_live_frames_are_not_compared_with_those_from_before_it_was_off():
-    alone, compared = live_pictures(temporal=False), live_pictures(lambda index: index != 2, temporal=True)
-    assert [(one == other).all() for one, other in zip(alone, compared, strict=True)] == 5 * [True] + [False]
+def leave_out_the_third(derainer, index):
+    derainer.settings = replace(derainer.settings, temporal=index != 2)
+
+
+def change_the_backend_after_the_third(derainer, index):
+    if index == 3:
+        derainer.backend = FakeBackend(taking_a_line)
+
+
+@pytest.mark.parametrize(
+    ("change", "compared"),
+    [(leave_out_the_third, [5]), (change_the_backend_after_the_third, [2, 5])],
+    ids=["comparing was off", "another backend works"],
+)
+def test_live_frames_are_compared_anew_when(change, compared):
+    pictures = zip(live_pictures(temporal=False), live_pictures(change, temporal=True), strict=True)
+    assert [index for index, (one, other) in enumerate(pictures) if (one != other).any()] == compared
 
 
 def test_live_frames_are_not_compared_on_a_processor_unless_asked_for():

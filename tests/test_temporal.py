@@ -118,6 +118,22 @@ def test_where_the_network_sees_no_rain_nothing_changes():
     assert not removed(streaked(still), still, still, rain=False).any()
 
 
+def test_where_the_network_takes_next_to_nothing_nothing_is_taken():
+    frames = [taken_too_much(streaked(texture(), 0.15 * (index == 1)), np.float32(1 / 255)) for index in range(3)]
+    assert from_neighbours(frames[1], (frames[0], frames[2])).min() > -1 / 255
+
+
+def test_where_the_neighbours_disagree_nothing_is_taken():
+    still = texture()
+    assert np.abs(removed(streaked(still), streaked(still, -0.12), still)[STREAK]).mean() < 0.02
+
+
+def test_beside_what_is_darker_than_in_both_neighbours_nothing_is_taken():
+    here, still = streaked(texture()), texture()
+    here[STREAK[0], 74:78] -= 0.15
+    assert np.abs(removed(here, still, still)[STREAK]).max() < 0.02
+
+
 def test_a_light_that_stays_is_left():
     still = streaked(texture())
     assert not removed(still, still, still).any()
