@@ -1,5 +1,6 @@
 """What `--backend auto` runs, and what works until that is ready, with backends that only pretend to work."""
 
+import gc
 import re
 import threading
 import time
@@ -176,6 +177,23 @@ def test_what_is_ready_is_measured_and_chosen_between_two_pictures(preparing, be
     assert bench.loaded == ["eager", "fused"]
     assert bench.said[-1] == "backend fused: 16.0 ms at 64x64 (eager 48.0 ms)"
     assert [choice.backend for choice in remembered_choices()] == ["fused"]
+
+
+def test_what_worked_meanwhile_is_let_go_when_another_is_chosen(bench):
+    made = []
+
+    def eager() -> FakeBackend:
+        backend = bench.candidate("eager", 48)()
+        made.append(weakref.ref(backend))
+        return backend
+
+    preparing = PreparingAuto(bench, eager=eager)
+    preparing.run(*2 * [(64, 64)])
+    assert made[0]() is not None
+    preparing.begun[0].end()
+    assert preparing.run() == ["fused"]
+    gc.collect()
+    assert [reference() for reference in made] == [None]
 
 
 def test_what_is_ready_and_slower_is_not_chosen(bench):

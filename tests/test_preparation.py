@@ -131,6 +131,7 @@ def test_one_is_made_ready_after_the_other(tmp_path):
     first = prepare(code.format(str(began), str(may_end)))
     wait_for(began.exists)
     second = prepare(f"import sys; from pathlib import Path; sys.exit(not Path({str(may_end)!r}).exists())")
+    time.sleep(0.5)  # in which a second one would have found that the first is not over
     may_end.touch()
     wait_for(lambda: first.is_over and second.is_over)
     assert second.failure is None
