@@ -122,10 +122,12 @@ def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
     lower, upper = around.amin(0, keepdim=True), around.amax(0, keepdim=True)
     excess = seen.clean - _or_fixed(upper, seen.clean, fixed)
     brighter = _gray(excess)
-    trust = seen.rain * _trust(brighter, EXCESS) * _trust(_most(brighter, FLASH_BLOCK), FLASH)
+    # Drops are too few to lift the average over both neighbours: where that is higher, lamps or the exposure change.
+    lighter = _around(brighter, RAIN_BLOCK).clamp_(min=0)
+    trust = seen.rain * _trust(brighter - lighter, EXCESS) * _trust(_most(brighter, FLASH_BLOCK), FLASH)
     trust *= _trust(_gray(upper - lower), DISAGREEMENT)
     trust *= _trust(_around(_gray((lower - seen.clean).clamp_(min=0)), DEFICIT_BLOCK), DEFICIT)
-    return excess.clamp_(min=0).mul_(trust)
+    return (excess - lighter).clamp_(min=0).mul_(trust)
 
 
 def _staying(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:

@@ -147,6 +147,13 @@ def test_a_flash_is_left(added):
     assert not removed(np.clip(still + added, 0, 1), still, still).any()
 
 
+@pytest.mark.parametrize("added", [0.02, 0.05])
+def test_light_that_changes_is_left_and_a_streak_in_it_is_not(added):
+    still = texture()
+    assert np.abs(removed(still + added, still, still)).max() < 1 / 255
+    assert removed(streaked(still + added), still, still)[STREAK].mean() < -0.1
+
+
 def test_a_bright_ball_too_fast_for_flow_is_left():
     before, here, after = (cv2.circle(texture(), (40 + 30 * index, 60), 6, (1, 1, 1), -1, 16) for index in range(3))
     assert np.abs(removed(here, before, after)[50:70, 60:80]).max() < 0.02
