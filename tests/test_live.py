@@ -240,6 +240,22 @@ def taking_a_line(rainy):
     return residual
 
 
+def test_a_still_of_a_file_of_two_frames_is_compared_with_none(tmp_path):
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=2, rate=10, codec="ffv1")
+    with VideoReader(clip) as reader:
+        *_, in_file = [frame.rgb() for frame in make_derainer(FakeBackend(taking_a_line)).derain(reader)]
+    stills = []
+    with PacedFile(clip, LiveSourceSettings(has_stills=True, hold_at_end=True)) as source:
+        live = derain_live(
+            source, make_derainer(FakeBackend(taking_a_line)), settings=LiveSettings(temporal=True, tick_seconds=1)
+        )
+        for step in live:
+            if step.frame is not None and step.frame.around is not None:
+                stills.append(step.frame.rgb())
+                source.again() if len(stills) < 3 else source.stop()
+    assert all((still == in_file).all() for still in stills)
+
+
 def live_pictures(change=lambda derainer, index: None, **settings):
     pace, sink, derainer = OneByOne(), KeepingSink(), make_derainer(FakeBackend(taking_a_line))
     with FrameSource(6, gate=pace) as source:

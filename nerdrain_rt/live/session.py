@@ -119,7 +119,8 @@ class LiveSession:
                 derainer = copy.copy(self._derainer)
                 before.clear()
             around = frame.around if self._derainer.compares_frames else None
-            is_compared = bool(around) or self._compares(derainer.gpu is not None)
+            is_still = frame.around is not None
+            is_compared = bool(around) if is_still else self._compares(derainer.gpu is not None)
             if not is_compared:
                 before.clear()
             derainer.settings = replace(self._derainer.settings, temporal=is_compared)
