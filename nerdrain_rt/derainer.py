@@ -188,8 +188,8 @@ class Derainer:
 
     @property
     def compares_frames(self) -> bool:
-        """Whether `compare` changes anything."""
-        return self.settings.temporal and self.settings.strength > 0
+        """Whether `compare` changes anything; at a strength that changes no sample of 8 bits it need not."""
+        return self.settings.temporal and self.settings.strength > 0.001
 
     def compare(
         self, predicted: Iterable[Predicted], on: int = 0, *, before: deque[Seen] | None = None

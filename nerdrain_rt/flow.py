@@ -22,7 +22,6 @@ SMOOTH = 8
 """Pixels to each side of one over which its motion is averaged."""
 STEPS = (2, 3, 4)
 """At the finest size, the next and each other."""
-LONGEST_STEP = 1.0
 OUTLIER = 0.03
 """Difference of two pixels that counts no more than this much, at the finest size: one of them is a drop, or hidden.
 Twice as much at each coarser one, where drops are averaged away and pictures are farther apart."""
@@ -82,8 +81,7 @@ def _refined(flow: Tensor, here: Tensor, there: Tensor, steps: int, outlier: flo
     inverse = torch.stack([columns, rows], 1) / (across2 * down2 - both * both)[:, None]
     for _ in range(steps):
         difference = (here - moved(there, flow)).clamp_(-outlier, outlier)
-        step = (inverse * _mean(slopes * difference, WINDOW)[:, None]).sum(2)
-        flow = flow + step.clamp_(-LONGEST_STEP, LONGEST_STEP)
+        flow = flow + (inverse * _mean(slopes * difference, WINDOW)[:, None]).sum(2)
     return _mean(flow, SMOOTH)
 
 
@@ -97,7 +95,7 @@ def _mean(values: Tensor, reach: int) -> Tensor:
     )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _shares(size: tuple[int, int], reach: int, device: torch.device) -> Tensor:
     """One by the number of pixels in the square around each: H W."""
     down, across = (

@@ -361,7 +361,7 @@ def test_the_strength_is_the_share_that_is_taken_out(backend, strength):
     assert taken(strength) == pytest.approx(strength * taken(1), abs=1)
 
 
-@pytest.mark.parametrize("strength", [0, 0.5])
+@pytest.mark.parametrize("strength", [0, 1e-40, 0.5])
 def test_a_part_of_the_rain_is_taken_out_of_a_file_and_its_evaluation(strength, tmp_path):
     clip = rainy_clip(tmp_path / "rainy.mov")
     derainer = Derainer(DerainSettings(strength=strength), backend=SeesDrops())
