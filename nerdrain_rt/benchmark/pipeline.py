@@ -15,7 +15,7 @@ import numpy as np
 from nerdrain_rt.backends import Backend, precision_name
 from nerdrain_rt.benchmark.model import Size, size_name
 from nerdrain_rt.benchmark.timing import synchronize
-from nerdrain_rt.derainer import Derainer
+from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.media.writer import OutputSettings, VideoWriter
 from nerdrain_rt.pipeline import derain_video
@@ -121,10 +121,12 @@ def make_clip(path: Path, size: Size, frames: int) -> Path:
     return path
 
 
-def measure_stages(name: str, clip: Path, backend: Backend, output: OutputSettings) -> StageSeconds:
+def measure_stages(
+    name: str, clip: Path, backend: Backend, output: OutputSettings, *, temporal: bool = True
+) -> StageSeconds:
     """Each stage alone with its input in memory, then the whole."""
     target = clip.with_name("clean.mkv")
-    derainer = Derainer(backend=backend)
+    derainer = Derainer(DerainSettings(temporal=temporal), backend=backend)
     with VideoReader(clip) as reader:
         prepared = list(derainer.prepare(reader))
     predicted = list(derainer.predict(prepared[:1])) * len(prepared)
