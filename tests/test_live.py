@@ -256,9 +256,9 @@ def test_a_still_of_a_file_of_two_frames_is_compared_with_none(tmp_path):
     assert all((still == in_file).all() for still in stills)
 
 
-def live_pictures(change=lambda derainer, index: None, **settings):
+def live_pictures(change=lambda derainer, index: None, make_source=FrameSource, **settings):
     pace, sink, derainer = OneByOne(), KeepingSink(), make_derainer(FakeBackend(taking_a_line))
-    with FrameSource(6, gate=pace) as source:
+    with make_source(6, gate=pace) as source:
         for step in derain_live(source, derainer, [sink], settings=LiveSettings(**settings)):
             sink.await_frames(step.frame_index)
             change(derainer, step.frame_index)
@@ -290,6 +290,17 @@ def change_the_backend_after_the_third(derainer, index):
 def test_live_frames_are_compared_anew_when(change, compared):
     pictures = zip(live_pictures(temporal=False), live_pictures(change, temporal=True), strict=True)
     assert [index for index, (one, other) in enumerate(pictures) if (one != other).any()] == compared
+
+
+@pytest.mark.parametrize("seconds", [-1, 60])
+def test_live_frames_are_not_compared_with_those_before_a_jump(seconds):
+    class Jumping(FrameSource):
+        def _frame(self, picture, pts, captured, position):
+            return super()._frame(picture, pts, captured, position + seconds * (self.frames_read >= 3))
+
+    alone, compared = live_pictures(temporal=False), live_pictures(make_source=Jumping, temporal=True)
+    is_alone = [(one == other).all() for one, other in zip(alone, compared, strict=True)]
+    assert is_alone == [True, True, False, True, True, False]
 
 
 def test_live_frames_are_not_compared_on_a_processor_unless_asked_for():

@@ -29,6 +29,9 @@ from nerdrain_rt.temporal import Seen
 
 _log = logging.getLogger(__name__)
 
+ANOTHER_SCENE_SECONDS = 5.0
+"""A frame so much later than the one before, or earlier, as after a jump in a file, is not compared with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
@@ -113,6 +116,7 @@ class LiveSession:
         copies = PictureCopies()
         derainer = copy.copy(self._derainer)
         before: deque[Seen] = deque(maxlen=2)
+        last = 0.0
         keeps_rainy = self._settings.keep_rainy or self._settings.side_by_side
         for frame in frames:
             if derainer.backend is not self._derainer.backend:
@@ -121,8 +125,9 @@ class LiveSession:
             around = frame.around if self._derainer.compares_frames else None
             is_still = frame.around is not None
             is_compared = bool(around) if is_still else self._compares(derainer.gpu is not None)
-            if not is_compared:
+            if not is_compared or not 0 <= frame.position - last < ANOTHER_SCENE_SECONDS:
                 before.clear()
+            last = frame.position
             derainer.settings = replace(self._derainer.settings, temporal=is_compared)
             kept = Frame(copies.of(frame.picture), frame.pts, frame.time_base) if keeps_rainy else None
             rainy: list[Frame] = [replace(frame, rainy=kept)]
