@@ -229,10 +229,11 @@ def test_a_quick_device_is_not_held_up_by_a_slow_one(tmp_path, target):
     assert len(quick.shapes) > len(slow.shapes)
 
 
-def test_changed_settings_act_on_every_device(clip, target):
+def test_changed_settings_act_on_every_device(tmp_path, target):
+    source = clips.video(tmp_path / "longer.mkv", size=(32, 32), frames=60, codec="ffv1")
     backends = [FakeBackend(seconds=0.005), FakeBackend(seconds=0.005)]
     derainer = make_derainer(*backends)
-    for step in derain_video(clip, target, derainer):
+    for step in derain_video(source, target, derainer):
         if step.frame_index == 2:
             derainer.settings = DerainSettings(work_scale=0.5, strength=0.9)
     assert all(backend.shapes[0] == (1, 3, 32, 32) and backend.shapes[-1] == (1, 3, 16, 16) for backend in backends)
