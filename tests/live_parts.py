@@ -56,6 +56,16 @@ class ManualClock(Clock):
         until(lambda: self.waiting_until > self.time + 1e-9, "the source's wait")
 
 
+class OneByOne:
+    """Lets the source give a frame when the loop has the one before."""
+
+    def __init__(self) -> None:
+        self.done = threading.Semaphore(1)
+
+    def __call__(self, _: int) -> None:
+        assert self.done.acquire(timeout=PATIENCE_SECONDS)
+
+
 class FrameSource(LiveSource):
     """A source that gives pictures as fast as they are taken, or when `gate` lets it."""
 

@@ -19,11 +19,7 @@ from nerdrain_rt.model.weights import load_weights
 from tests.candidates import CPU, KEY, Bench, PreparingAuto, refuse
 from tests.fakes import FakeBackend
 
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("NERDRAIN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture

@@ -9,11 +9,7 @@ from nerdrain_rt.backends.remembered import KEPT, Choice, Key, choices_path, rem
 from nerdrain_rt.errors import BackendError
 from tests.candidates import KEY, SIZE, Bench, refuse
 
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("NERDRAIN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from itertools import pairwise
 
 import psutil
 import pytest
@@ -12,10 +11,8 @@ import torch
 
 from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import BackendError, MediaError, UsageError
-from nerdrain_rt.live import WORK_SCALES, Governor, Latencies, LiveSettings, Meter, Sinks
-from nerdrain_rt.media.live_base import LIVE_TIME_BASE, LiveSourceSettings, Timeline
+from nerdrain_rt.live import LiveSettings, Sinks
 from nerdrain_rt.media.paced_file import PacedFile
-from nerdrain_rt.media.reader import VideoReader
 from nerdrain_rt.pipeline import derain_live
 from tests import clips
 from tests.fakes import FakeBackend
@@ -25,16 +22,12 @@ from tests.live_parts import (
     Gate,
     KeepingSink,
     ManualClock,
+    OneByOne,
     make_derainer,
     until,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left():
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def run(source, derainer=None, sinks=(), **settings):
@@ -49,16 +42,6 @@ def gated(gate: Gate) -> FakeBackend:
         return torch.zeros_like(rainy)
 
     return FakeBackend(residual)
-
-
-class OneByOne:
-    """Lets the source give a frame when the loop has the one before."""
-
-    def __init__(self) -> None:
-        self.done = threading.Semaphore(1)
-
-    def __call__(self, _: int) -> None:
-        assert self.done.acquire(timeout=PATIENCE_SECONDS)
 
 
 def test_frames_that_come_in_time_all_come_out():
@@ -210,114 +193,6 @@ def test_a_paced_file_before_a_slow_network_loses_exactly_the_frames_that_were_o
     assert reports[-1].dropped == {"network": 7, "loop": 0}
     assert (reports[-1].frames_in, reports[-1].frames_out) == (10, 3)
     assert reports[-1].latency_ms == pytest.approx(300, rel=0.02)
-
-
-@pytest.mark.parametrize("index", [0, 4, 9])
-def test_a_still_comes_out_as_it_does_in_the_file(tmp_path, index):
-    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=10, rate=10, codec="ffv1")
-
-    def seeing_rain(rainy):
-        return torch.full_like(rainy, -8 / 255)
-
-    def in_file(**settings):
-        with VideoReader(clip) as reader:
-            return [frame.rgb() for frame in make_derainer(FakeBackend(seeing_rain), **settings).derain(reader)][index]
-
-    with PacedFile(clip, LiveSourceSettings(has_stills=True)) as source:
-        source.pause()
-        source.seek(index / 10)
-        for step in derain_live(source, make_derainer(FakeBackend(seeing_rain))):
-            if step.frame.around is not None:
-                source.stop()
-    assert (step.frame.rgb() == in_file()).all()
-    assert (step.frame.rgb() != in_file(temporal=False)).any()
-
-
-def taking_a_line(rainy):
-    """Takes the same columns from all frames, as if they were rain."""
-    residual = torch.zeros_like(rainy)
-    residual[..., 4:6] = -16 / 255
-    return residual
-
-
-def test_a_still_of_a_file_of_two_frames_is_compared_with_none(tmp_path):
-    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=2, rate=10, codec="ffv1")
-    with VideoReader(clip) as reader:
-        *_, in_file = [frame.rgb() for frame in make_derainer(FakeBackend(taking_a_line)).derain(reader)]
-    stills = []
-    with PacedFile(clip, LiveSourceSettings(has_stills=True, hold_at_end=True)) as source:
-        live = derain_live(
-            source, make_derainer(FakeBackend(taking_a_line)), settings=LiveSettings(temporal=True, tick_seconds=1)
-        )
-        for step in live:
-            if step.frame is not None and step.frame.around is not None:
-                stills.append(step.frame.rgb())
-                source.again() if len(stills) < 3 else source.stop()
-    assert all((still == in_file).all() for still in stills)
-
-
-def live_pictures(change=lambda derainer, index: None, make_source=FrameSource, **settings):
-    pace, sink, derainer = OneByOne(), KeepingSink(), make_derainer(FakeBackend(taking_a_line))
-    with make_source(6, gate=pace) as source:
-        for step in derain_live(source, derainer, [sink], settings=LiveSettings(**settings)):
-            sink.await_frames(step.frame_index)
-            change(derainer, step.frame_index)
-            pace.done.release()
-    return [frame.rgb().astype(int) for frame in sink.frames]
-
-
-def test_live_frames_are_compared_with_the_two_before_on_demand():
-    alone, compared = live_pictures(temporal=False), live_pictures(temporal=True)
-    changed = [(after - before)[:, 4:6].mean() for before, after in zip(alone, compared, strict=True)]
-    assert changed[:2] == [0, 0]
-    assert min(changed[2:]) > 1, "what stays is no rain"
-
-
-def leave_out_the_third(derainer, index):
-    derainer.settings = replace(derainer.settings, temporal=index != 2)
-
-
-def change_the_backend_after_the_third(derainer, index):
-    if index == 3:
-        derainer.backend = FakeBackend(taking_a_line)
-
-
-@pytest.mark.parametrize(
-    ("change", "compared"),
-    [(leave_out_the_third, [5]), (change_the_backend_after_the_third, [2, 5])],
-    ids=["comparing was off", "another backend works"],
-)
-def test_live_frames_are_compared_anew_when(change, compared):
-    pictures = zip(live_pictures(temporal=False), live_pictures(change, temporal=True), strict=True)
-    assert [index for index, (one, other) in enumerate(pictures) if (one != other).any()] == compared
-
-
-@pytest.mark.parametrize("seconds", [-1, 60])
-def test_live_frames_are_not_compared_with_those_before_a_jump(seconds):
-    class Jumping(FrameSource):
-        def _frame(self, picture, pts, captured, position):
-            return super()._frame(picture, pts, captured, position + seconds * (self.frames_read >= 3))
-
-    alone, compared = live_pictures(temporal=False), live_pictures(make_source=Jumping, temporal=True)
-    is_alone = [(one == other).all() for one, other in zip(alone, compared, strict=True)]
-    assert is_alone == [True, True, False, True, True, False]
-
-
-def test_live_frames_are_not_compared_on_a_processor_unless_asked_for():
-    assert all((one == other).all() for one, other in zip(live_pictures(), live_pictures(temporal=False), strict=True))
-
-
-def test_a_still_that_takes_long_does_not_move_the_governor(tmp_path):
-    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=10, rate=10, codec="ffv1")
-    count = 0
-    with PacedFile(clip, LiveSourceSettings(has_stills=True, hold_at_end=True)) as source:
-        source.pause()
-        source.seek(0.5)
-        backend = FakeBackend(seconds=0.005)
-        for step in derain_live(source, make_derainer(backend), settings=LiveSettings(max_latency_ms=1)):
-            count += step.frame is not None and step.frame.around is not None
-            source.stop() if count >= 40 else source.again()
-    assert step.report.work_scale_steps == ()
 
 
 def test_a_slow_loop_costs_frames_and_no_latency():
@@ -551,56 +426,6 @@ def test_impossible_settings_are_refused(settings, words):
         LiveSettings(**settings)
 
 
-def test_the_governor_goes_down_at_the_median_and_up_after_a_calm():
-    governor, steps, now = Governor(100), [], 0.0
-
-    def frames(count: int, latency: float) -> None:
-        nonlocal now
-        for _ in range(count):
-            now += 0.1
-            step = governor.update(latency, now)
-            if step is not None:
-                steps.append((round(now, 1), step.work_scale))
-
-    frames(20, 99)
-    assert steps == []
-    frames(3, 500)
-    assert steps == []  # most of the window is still good
-    frames(1, 500)
-    assert steps == [(2.4, 0.75)]
-    frames(10, 80)  # 2 settle, 8 fill the window: there is no room above
-    assert len(steps) == 1
-    frames(60, 40)
-    assert steps[1] == (pytest.approx(6.9, abs=0.15), 1.0)  # the median has room from 3.9 on, and that for 3 s
-
-
-def test_the_governor_waits_longer_after_each_step_up_that_was_taken_back():
-    governor, ups, now = Governor(100), [], 0.0
-    while len(ups) < 4:
-        now += 0.1
-        latency = 150 if governor.scale == 1 else 40
-        step = governor.update(latency, now)
-        if step is not None and step.work_scale == 1:
-            ups.append(now)
-    gaps = [later - earlier for earlier, later in pairwise(ups)]
-    assert gaps[0] < gaps[1] < gaps[2]
-
-
-def test_the_governor_does_not_wait_for_many_frames_where_each_takes_long():
-    governor = Governor(100)
-    steps = [(tick, step.work_scale) for tick in range(12) if (step := governor.update(2000, tick)) is not None]
-    assert steps == [(4, 0.75), (9, 0.5)]
-
-
-def test_the_governor_ends_at_the_smallest_scale_and_never_exceeds_the_users():
-    governor = Governor(10, limit=0.5)
-    scales = [step.work_scale for tick in range(200) if (step := governor.update(999, tick)) is not None]
-    assert scales == [0.5 * scale for scale in WORK_SCALES[1:]]
-    assert governor.is_at_its_end
-    rises = [step.work_scale for tick in range(200, 2000) if (step := governor.update(0.1, tick)) is not None]
-    assert rises == [0.5 * scale for scale in WORK_SCALES[-2::-1]]
-
-
 def test_a_latency_is_held_while_the_speed_of_the_backend_changes():
     """A backend whose time goes with the area, four times as slow in the middle; the clock is the test's."""
     clock, slowness = ManualClock(), [1.0]
@@ -638,42 +463,6 @@ def test_the_users_work_scale_is_a_new_limit():
             if step.frame_index == 30:
                 source.stop()
     assert derainer.settings.work_scale == 0.6
-
-
-def test_quantiles_of_many_durations_are_exact_to_a_few_percent():
-    latencies = Latencies()
-    for milliseconds in range(1, 10_001):
-        latencies.add(milliseconds)
-    assert latencies.quantile(0.5) == pytest.approx(5000, rel=0.02)
-    assert latencies.quantile(0.95) == pytest.approx(9500, rel=0.02)
-    assert Latencies().quantile(0.5) is None
-
-
-def test_the_meter_tells_of_the_last_seconds_only():
-    meter = Meter()
-    for tick in range(100):
-        meter.add(tick / 10, 500 if tick < 50 else 20)
-    assert meter.fps(9.9) == pytest.approx(10)
-    assert meter.fps(14.9) == pytest.approx(0.2)
-    assert meter.quantile(0.95) == 20
-    assert meter.all.quantile(0.25) == pytest.approx(500, rel=0.02) or meter.all.quantile(0.75) is not None
-    assert meter.count == 100
-
-
-def test_a_timeline_keeps_intervals_and_follows_jumps():
-    timeline = Timeline(started=50.0)
-    seconds = [timeline.place(time, arrived) * float(LIVE_TIME_BASE) for time, arrived in [
-        (1000.0, 50.5), (1000.04, 50.6), (1000.08, 50.55),  # jitter of the network does not matter
-        (7.0, 51.0), (7.04, 51.04),  # the camera began its clock anew
-        (None, 52.0),
-    ]]  # fmt: skip
-    assert seconds == pytest.approx([0.5, 0.54, 0.58, 1.0, 1.04, 2.0])
-
-
-def test_times_that_go_back_still_grow():
-    timeline = Timeline(started=0.0)
-    pts = [timeline.place(seconds, 0.1) for seconds in (5.0, 4.9, 4.8, 5.1)]
-    assert pts == sorted(set(pts))
 
 
 def soak(frames: int, **settings: float) -> list[float]:
