@@ -119,10 +119,12 @@ class FusedBackend:
                 if is_out_of_memory(error):
                     raise
                 logger.warning("fused: runs without a CUDA graph: %s", first_line(error))
-                return None
+                recorded = None
+            else:
+                logger.debug("recorded a graph for %s", tuple(rainy.shape))
+                recorded = Graph(graph, static, residual)
         torch.cuda.current_stream().wait_stream(stream)
-        logger.debug("recorded a graph for %s", tuple(rainy.shape))
-        return Graph(graph, static, residual)
+        return recorded
 
 
 @contextmanager
