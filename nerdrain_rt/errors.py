@@ -31,3 +31,8 @@ class BackendError(DerainError):
 
 class CameraError(DerainError):
     """A camera cannot be opened or was lost."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, or is where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from nerdrain_rt.backends.choice import Announce, Candidates, affordable, choose_backend, first_line
+from nerdrain_rt.backends.choice import Announce, Candidates, affordable, choose_backend
 from nerdrain_rt.backends.preparation import Preparation, Turns
 from nerdrain_rt.backends.remembered import Key, bucket_of, recall
 from nerdrain_rt.backends.tiled import TiledBackend
-from nerdrain_rt.errors import BackendError
+from nerdrain_rt.errors import BackendError, first_line
 from nerdrain_rt.lanes import is_out_of_memory
 
 if TYPE_CHECKING:

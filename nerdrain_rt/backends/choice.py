@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from nerdrain_rt.backends.remembered import Choice, Key, recall, remember
-from nerdrain_rt.errors import BackendError
+from nerdrain_rt.errors import BackendError, first_line
 from nerdrain_rt.lanes import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -131,11 +131,6 @@ class _Contest:
         if backend.device.type == "cuda":
             torch.cuda.synchronize(backend.device)
         return 1000 * (self.clock() - started)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, or is."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def release_memory() -> None:

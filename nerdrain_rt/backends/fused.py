@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from nerdrain_rt.backends.choice import first_line
 from nerdrain_rt.backends.tiled import round_up
-from nerdrain_rt.errors import BackendError
+from nerdrain_rt.errors import BackendError, first_line
 from nerdrain_rt.lanes import is_out_of_memory
 from nerdrain_rt.model.net import NerdRain
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TextIO
 
 import torch
 
-from nerdrain_rt.errors import BackendError
+from nerdrain_rt.errors import BackendError, first_line
 from nerdrain_rt.model.net import NetConfig
 
 _log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def main() -> None:
             _prepare(request, channel, granted)
         except Exception as error:
             _log.exception("preparation failed")
-            channel.write((str(error).strip() or type(error).__name__).splitlines()[0] + "\n")
+            channel.write(first_line(error) + "\n")
             code = 1
     os._exit(code)  # the thread that listens does not end
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from nerdrain_rt.backends.engine_spec import driver_version
 from nerdrain_rt.folders import cache_folder, write_whole
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def machine_of(device: torch.device) -> dict[str, str]:
     return {
         "device": properties.name,
         "capability": f"{properties.major}.{properties.minor}",
-        "driver": _driver(),
+        "driver": driver_version(),
         "torch": torch.__version__,
         **{name: found for name in LIBRARIES if (found := _version(name))},
     }
@@ -122,14 +123,6 @@ def _parse(entries: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Choi
         if entry["backend"] not in milliseconds:
             raise ValueError(f"{entry['backend']} was not measured")
         yield dict(entry["for"]), Choice(entry["backend"], (int(height), int(width)), milliseconds, refused)
-
-
-def _driver() -> str:
-    """The version of NVIDIA's driver where the system tells it in a file."""
-    try:
-        return Path("/proc/driver/nvidia/version").read_text().split("\n")[0]
-    except OSError:
-        return "unknown"
 
 
 def _version(name: str) -> str | None:

@@ -21,6 +21,7 @@ from nerdrain_rt.benchmark.floor import Rates, Work
 from nerdrain_rt.benchmark.pictures import Pictures
 from nerdrain_rt.benchmark.published import Published
 from nerdrain_rt.benchmark.timing import Budget, Timing, run_first, time_runs
+from nerdrain_rt.errors import first_line
 from nerdrain_rt.lanes import is_out_of_memory
 from nerdrain_rt.model.net import NerdRain
 from nerdrain_rt.model.weights import Weights
@@ -155,7 +156,7 @@ class ModelBench:
             backend = self.load(name, precision)
         except Exception as error:
             _log.info("%s: did not load", name, exc_info=True)
-            yield ModelRow(name, None, precision, reason=_first_line(error).removeprefix(f"{name}: "))
+            yield ModelRow(name, None, precision, reason=first_line(error).removeprefix(f"{name}: "))
             return
         load_seconds = time.perf_counter() - started
         for size in self.sizes:
@@ -179,7 +180,7 @@ class ModelBench:
             )
         except Exception as failure:
             _log.info("%s: did not run", backend.name, exc_info=True)
-            return replace(row, reason="out of memory" if is_out_of_memory(failure) else _first_line(failure))
+            return replace(row, reason="out of memory" if is_out_of_memory(failure) else first_line(failure))
 
     def _reference(self, plain: EagerBackend, size: Size) -> Tensor | None:
         """The float32 network's residual on the CPU, without TF32; None where memory does not suffice."""
@@ -207,7 +208,3 @@ def size_name(size: Size) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
