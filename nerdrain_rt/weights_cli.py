@@ -9,7 +9,16 @@ import typer
 from rich.table import Column, Table
 
 from nerdrain_rt import console
-from nerdrain_rt.model.weights import BUNDLED, import_weights, list_weights, load_weights, user_folder
+from nerdrain_rt.errors import UsageError
+from nerdrain_rt.model.weights import (
+    BASE,
+    BUNDLED,
+    import_weights,
+    list_weights,
+    load_weights,
+    save_update,
+    user_folder,
+)
 
 weights_app = typer.Typer(help="List, inspect and import weights.", no_args_is_help=True)
 
@@ -63,3 +72,17 @@ def import_command(
     """Convert a published checkpoint; nothing in it is run."""
     target = import_weights(source, name=name, overwrite=overwrite)
     console.note(f"{target.stem}: imported to {target}; use it with --weights {target.stem}")
+
+
+@weights_app.command("update")
+def update_command(
+    new: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A name or a file.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.")],
+    base: Annotated[str, typer.Option(help="The named weights that they were trained on from.")] = BASE,
+    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Keep weights as what differs from others, to hand on: a byte a parameter, which compresses to half."""
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output}: already there; allow overwriting with -y")
+    save_update(new, output, base=base)
+    console.note(f"{output}: {output.stat().st_size / 1e6:.1f} MB; use it with --weights where {base} is")

@@ -9,7 +9,7 @@ from nerdrain_rt.errors import UsageError, WeightsError
 from nerdrain_rt.model import weights as registry
 from nerdrain_rt.model.checkpoint import from_published, read_published, to_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
-from nerdrain_rt.model.weights import import_weights, list_weights, load_weights, save_weights
+from nerdrain_rt.model.weights import import_weights, list_weights, load_weights, save_update, save_weights
 
 WIDTH = 8
 
@@ -178,3 +178,109 @@ def test_save_that_fails_leaves_no_partial_file(tmp_path):
     with pytest.raises(WeightsError):
         save_weights({"x": torch.zeros(1)}, tmp_path / "blocked.safetensors", metadata={})
     assert not list(tmp_path.glob(".*partial"))
+
+
+def new_state(seed=1):
+    torch.manual_seed(seed)
+    return {name: tensor + 0.02 * torch.randn_like(tensor) for name, tensor in tied_state().items()}
+
+
+@pytest.fixture
+def base(user_folder):
+    save_weights(tied_state(), user_folder / "base.safetensors", metadata={})
+    return user_folder / "base.safetensors"
+
+
+@pytest.fixture
+def new(tmp_path):
+    path = tmp_path / "new.safetensors"
+    save_weights(new_state(), path, metadata={"step": "7"})
+    return path
+
+
+def test_update_is_a_quarter_of_the_size_and_gives_the_weights_back(base, new, tmp_path):
+    path = tmp_path / "update.safetensors"
+    save_update(new, path, base="base")
+
+    weights, wanted = load_weights(path), new_state()
+    assert path.stat().st_size < 0.35 * new.stat().st_size
+    assert weights.metadata["step"] == "7"
+    assert weights.metadata["update_of"] == "base"
+    left = torch.cat([(weights.state[name] - tensor).flatten() for name, tensor in wanted.items()])
+    assert left.square().mean().sqrt() < 0.2 * 0.02
+
+
+def test_update_of_the_same_weights_is_empty(base, tmp_path):
+    path = tmp_path / "update.safetensors"
+    save_update("base", path, base="base")
+
+    state = load_weights(path).state
+    assert path.stat().st_size < 1000
+    assert all(torch.equal(state[name], tensor) for name, tensor in tied_state().items())
+
+
+def test_imported_update_needs_its_base_no_more(base, new, tmp_path):
+    save_update(new, tmp_path / "update.safetensors", base="base")
+    wanted = load_weights(tmp_path / "update.safetensors").state
+
+    import_weights(tmp_path / "update.safetensors", name="whole")
+    base.unlink()
+
+    whole = load_weights("whole")
+    assert "update_of" not in whole.metadata
+    assert all(torch.equal(whole.state[name], tensor) for name, tensor in wanted.items())
+
+
+def test_update_without_its_base_or_with_another_is_refused(base, new, tmp_path):
+    path = tmp_path / "update.safetensors"
+    save_update(new, path, base="base")
+
+    save_weights(new_state(seed=2), base, metadata={})
+    with pytest.raises(WeightsError, match="an update of other weights than the base that is here"):
+        load_weights(path)
+    base.unlink()
+    with pytest.raises(WeightsError, match="an update of base, which is not here"):
+        load_weights(path)
+
+
+def test_update_of_an_update_is_refused(base, new, tmp_path, user_folder):
+    save_update(new, user_folder / "second.safetensors", base="base")
+    with pytest.raises(WeightsError, match="no update itself"):
+        save_update(new, tmp_path / "third.safetensors", base="second")
+
+    sha256 = load_weights("second").sha256
+    save_weights({}, tmp_path / "third.safetensors", metadata={"update_of": "second", "update_of_sha256": sha256})
+    with pytest.raises(WeightsError, match="second, which is an update itself"):
+        load_weights(tmp_path / "third.safetensors")
+
+
+def test_update_from_another_network_is_refused(base, tmp_path):
+    path = tmp_path / "wide.safetensors"
+    save_weights(NerdRain(NetConfig(width=16)).state_dict(), path, metadata={})
+
+    with pytest.raises(WeightsError, match="another network"):
+        save_update(path, tmp_path / "update.safetensors", base="base")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"embed_fine.weight": torch.zeros(1, dtype=torch.int8)},
+        {"none.such": torch.zeros(1, dtype=torch.int8)},
+        {"embed_fine.weight": torch.zeros(WIDTH, 3, 3, 3)},
+        {"embed_fine.weight.steps": torch.zeros(3)},
+        {"embed_fine.weight.steps": torch.full((WIDTH,), torch.nan)},
+    ],
+)
+def test_update_that_does_not_fit_is_refused(changes, base, tmp_path):
+    state = tied_state()
+    shape = state["embed_fine.weight"].shape
+    sound = {"embed_fine.weight": torch.ones(shape, dtype=torch.int8), "embed_fine.weight.steps": torch.ones(WIDTH)}
+    path = tmp_path / "update.safetensors"
+    metadata = {"update_of": "base", "update_of_sha256": load_weights("base").sha256}
+    save_weights(sound, path, metadata=metadata)
+    assert torch.equal(load_weights(path).state["embed_fine.weight"], state["embed_fine.weight"] + 1)
+
+    save_weights(sound | changes, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=f"{path}: "):
+        load_weights(path)

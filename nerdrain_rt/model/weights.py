@@ -19,11 +19,16 @@ from torch import Tensor
 from nerdrain_rt.errors import UsageError, WeightsError
 from nerdrain_rt.model.checkpoint import read_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
+from nerdrain_rt.model.update import differences, updated
 
-DEFAULT = "nerdrain-s"
+BASE = "nerdrain-s"
+"""The bundled weights that others are kept as updates of."""
+DEFAULT = BASE
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
 BUNDLED = {DEFAULT: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7"}
 """The weights in the package, by name, with the SHA-256 of their file."""
+UPDATE_OF, UPDATE_OF_SHA256 = "update_of", "update_of_sha256"
+"""In the metadata of a file that holds differences alone: the name and the SHA-256 of the weights they are from."""
 CHECKPOINT_STARTS = (b"PK", b"\x80")
 """First bytes of what torch.save writes: a zip archive, or in old files a pickle."""
 
@@ -76,6 +81,8 @@ def load_weights(name: str | Path = DEFAULT) -> Weights:
         metadata: Mapping[str, str] = {}
     else:
         state, metadata = _read_safetensors(path)
+    if UPDATE_OF in metadata:
+        state = _updated(path, state, metadata)
     expected = BUNDLED.get(str(name))
     if expected is not None and sha256 != expected:
         raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
@@ -100,9 +107,23 @@ def import_weights(source: Path, *, name: str | None = None, overwrite: bool = F
     if target.exists() and not overwrite:
         raise UsageError(f"{name}: there are weights of this name; allow overwriting with -y or choose another")
     weights = load_weights(source)
-    metadata = {"source": source.name, "source_sha256": weights.sha256}
-    save_weights(weights.state, target, metadata=dict(weights.metadata) | metadata)
+    metadata = dict(weights.metadata) | {"source": source.name, "source_sha256": weights.sha256}
+    for key in (UPDATE_OF, UPDATE_OF_SHA256):
+        metadata.pop(key, None)
+    save_weights(weights.state, target, metadata=metadata)
     return target
+
+
+def save_update(new: str | Path, path: Path, *, base: str = BASE) -> None:
+    """Write weights, given by a name or a file, as what differs from named ones.
+
+    Raises WeightsError where either is none, the two are of different networks, or the base is an update itself.
+    """
+    weights, of = load_weights(new), load_weights(base)
+    if base not in list_weights() or UPDATE_OF in of.metadata:
+        raise WeightsError(f"{base}: an update needs a base with a name that is no update itself")
+    metadata = dict(weights.metadata) | {UPDATE_OF: base, UPDATE_OF_SHA256: of.sha256}
+    save_weights(differences(of.state, weights.state), path, metadata=metadata)
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
@@ -116,6 +137,22 @@ def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[s
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise WeightsError(f"{path}: cannot be written: {error}") from error
+
+
+def _updated(path: Path, update: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Mapping[str, Tensor]:
+    name = metadata[UPDATE_OF]
+    base_path = list_weights().get(name)
+    if base_path is None or not base_path.is_file():
+        raise WeightsError(f"{path}: an update of {name}, which is not here")
+    if _sha256(base_path) != metadata.get(UPDATE_OF_SHA256):
+        raise WeightsError(f"{path}: an update of other weights than the {name} that is here")
+    state, of_base = _read_safetensors(base_path)
+    if UPDATE_OF in of_base:
+        raise WeightsError(f"{path}: an update of {name}, which is an update itself")
+    try:
+        return updated(state, update)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
 
 
 def _is_checkpoint(path: Path) -> bool:
