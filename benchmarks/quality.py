@@ -6,7 +6,7 @@ Run as `python benchmarks/quality.py [--weights NAME|FILE] [--sheets DIR]`; the 
 - the held-out set: `--photographs` of the `C-test*` photographs, which every recipe leaves out, evenly spaced by name;
   the n-th one's rain always has the seed n. `showers`: the rain of `nerdrain rain` at each of five intensities in each
   of three scenes, a camera that stands, one that drives at 15 m/s, and one at night, for which the photograph keeps a
-  part of its light. `looks`: each kind of rain that is drawn for training.
+  part of its light. `looks`: each other kind of rain that is drawn for training.
 - each dry clip's first frames but the very first, which has no frame before it to be compared with: `dry`, as they are;
   `moving`, under the rain of `nerdrain rain CLIP --seed 1`.
 
@@ -66,7 +66,7 @@ SCENES = {"standing": Shower(), "driving": Shower(speed_m_s=15), "night": Shower
 NIGHT_LIGHT = 0.1
 """Of the photograph's, linear."""
 MOVING = Shower(seed=1)
-NO_RAIN = RainSettings(dry=0, light=0, heavy=0, fine=0, thick=0, optical=0)
+NO_RAIN = RainSettings(dry=0, light=0, heavy=0, fine=0, thick=0, optical=0, falling=0)
 LOOKS = {
     "light": replace(NO_RAIN, light=1),
     "heavy": replace(NO_RAIN, heavy=1),

@@ -3,11 +3,14 @@ import math
 import pytest
 import torch
 
+from nerdrain_rt.training.air import Air, strewn
+from nerdrain_rt.training.dice import Dice
 from nerdrain_rt.training.looks import OpticalLook
+from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
 from nerdrain_rt.training.rain import RainSettings, add_rain
 from nerdrain_rt.training.streaks import Streaks, splat
 
-KINDS = ("dry", "light", "heavy", "fine", "thick", "optical")
+KINDS = ("dry", "light", "heavy", "fine", "thick", "optical", "falling")
 
 
 def only(kind, **others):
@@ -90,7 +93,9 @@ def test_sizes_that_are_no_multiple_of_a_block_are_kept():
 def test_dry_images_come_in_their_share():
     clean = torch.full((400, 3, 16, 16), 0.3)
 
-    pair = add_rain(clean, seeded(), RainSettings(dry=0.3, light=0.0, heavy=0.7, fine=0.0, thick=0.0, optical=0.0))
+    pair = add_rain(
+        clean, seeded(), RainSettings(dry=0.3, light=0.0, heavy=0.7, fine=0.0, thick=0.0, optical=0.0, falling=0.0)
+    )
 
     dry = sum(torch.equal(rainy, target) for rainy, target in zip(pair.rainy, pair.target, strict=True))
     assert 90 <= dry <= 150
@@ -185,3 +190,36 @@ def test_streaks_land_in_their_own_image():
 
     assert rain[:2].sum() == 0
     assert rain[2].sum() > 0
+
+
+@pytest.mark.parametrize(("exposure", "speed"), [(1 / 120, 0.0), (1 / 500, 0.0), (1 / 120, 15.0)])
+def test_strewn_drops_are_those_of_moving_rain(exposure, speed):
+    """The same camera in the same air: as much light from drops, as unevenly, on images of which one is a part."""
+    height, width = 160, 240
+    settings = MovingRainSettings(intensity=0.6, exposure_seconds=exposure, speed_m_s=speed, field_of_view_degrees=60)
+    focal = width / 2 / math.tan(math.radians(30))
+    air = Air(300, focal, settings.focus_m, exposure, settings.wind_m_s, speed, (0.0, 0.0))
+
+    moving = [
+        splat(MovingRain((height, width), 30, seed=seed, settings=settings).streaks(0), 1, height, width)
+        for seed in range(6)
+    ]
+    strewn_maps = splat(strewn([air] * 6, Dice(seeded()), height, width), 6, height, width)
+
+    moving = torch.cat(moving)
+    assert strewn_maps.mean() == pytest.approx(float(moving.mean()), rel=0.1)
+    for share in (0.5, 0.9, 0.99):
+        wanted = float(moving.flatten().quantile(share))
+        assert float(strewn_maps.flatten().quantile(share)) == pytest.approx(wanted, rel=0.15, abs=1e-4)
+
+
+def test_part_of_a_picture_is_rained_on_as_the_picture_is():
+    """Streaks run away from where the camera points, though that is outside the image."""
+    air = Air(500, 500.0, 6.0, 1 / 60, 0.0, 25.0, (-150.0, 0.0))
+
+    streaks = strewn([None, air], Dice(seeded()), 64, 64)
+
+    assert set(streaks.image.tolist()) == {1}
+    outwards = streaks.dx * (streaks.x + 118) + streaks.dy * (streaks.y - 32)
+    assert (outwards > 0).float().mean() > 0.9
+    assert (streaks.dx > 0).float().mean() > 0.9

@@ -65,16 +65,40 @@ class OpticalLook:
 
 
 @dataclass(frozen=True, slots=True)
+class FallingLook:
+    """Rain as `nerdrain rain` makes it: drops of every size and distance, each seen by itself."""
+
+    intensity: Range = (0.1, 1.0)
+    """As `nerdrain rain` has it."""
+    exposure_seconds: Range = (1 / 1000, 1 / 30)
+    focal_pixels: Range = (260, 1700)
+    focus_m: Range = (2.0, 30.0)
+    wind_m_s: float = 3.0
+    """Largest sideways speed of the air."""
+    driving: float = 0.3
+    """Share of images seen from a moving vehicle."""
+    speed_m_s: Range = (3.0, 25.0)
+    radiance: Range = (1.0, 3.5)
+    """Linear, of the sky that the drops mirror; of a lamp's light at night."""
+    night: float = 0.2
+    """Share of images taken in the dark."""
+    night_radiance: Range = (0.3, 1.2)
+    filmed: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class RainSettings:
     """How often each kind of rain is drawn, relative to their sum; every range is drawn per image, log-uniformly
     where it starts above 0."""
 
     dry: float = 0.08
     """No rain: the target is the rainy image itself."""
-    light: float = 0.26
-    heavy: float = 0.10
+    light: float = 0.16
+    heavy: float = 0.11
     fine: float = 0.09
-    thick: float = 0.04
-    optical: float = 0.43
+    thick: float = 0.06
+    optical: float = 0.14
+    falling: float = 0.36
     dry_filmed: float = 0.5
     optics: OpticalLook = OpticalLook()
+    fall: FallingLook = FallingLook()

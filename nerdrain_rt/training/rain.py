@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from nerdrain_rt.training.air import Air, strewn
 from nerdrain_rt.training.capture import Capture, take, to_linear, to_srgb
-from nerdrain_rt.training.looks import FINE, HEAVY, LIGHT, THICK, OpticalLook, PaintedLook, RainSettings, Range
+from nerdrain_rt.training.dice import Dice
+from nerdrain_rt.training.drops import PER_M3, fall_speed
+from nerdrain_rt.training.looks import (
+    FINE,
+    HEAVY,
+    LIGHT,
+    THICK,
+    FallingLook,
+    OpticalLook,
+    PaintedLook,
+    RainSettings,
+)
 from nerdrain_rt.training.streaks import Streaks, splat
 
 
@@ -21,9 +33,6 @@ class RainyPair(NamedTuple):
     target: Tensor
 
 
-_T = TypeVar("_T")
-
-
 def add_rain(clean: Tensor, generator: torch.Generator, settings: RainSettings | None = None) -> RainyPair:
     """Rain on `clean`, B 3 H W sRGB in [0, 1]; each image gets its own kind of rain, a share of them none.
 
@@ -32,11 +41,12 @@ def add_rain(clean: Tensor, generator: torch.Generator, settings: RainSettings |
     CPU gives the same rain whatever device the images are on.
     """
     settings = settings or RainSettings()
-    dice = _Dice(generator)
+    dice = Dice(generator)
     batch, _, height, width = clean.shape
     scenes = [_draw_scene(dice, settings) for _ in range(batch)]
-    streaks = _draw_streaks([scene.layers for scene in scenes], dice, height, width)
-    rain = splat(streaks.to(clean.device), batch, height, width)
+    layers = _draw_streaks([scene.layers for scene in scenes], dice, height, width)
+    drops = strewn([scene.air for scene in scenes], dice, height, width)
+    rain = splat(Streaks.joined(layers, drops).to(clean.device), batch, height, width)
 
     def each(values: list[float] | list[tuple[float, float, float]]) -> Tensor:
         return torch.tensor(values, dtype=clean.dtype, device=clean.device).view(batch, -1, 1, 1)
@@ -82,6 +92,7 @@ class _Scene:
     """Rain on one image and the light it is seen in."""
 
     layers: tuple[_Layer, ...] = ()
+    air: Air | None = None
     capture: Capture | None = None
     veil: float = 0.0
     screen: float = 0.0
@@ -92,41 +103,7 @@ class _Scene:
     """Of the drops of optical rain, linear; 0 where rain is painted."""
 
 
-class _Dice:
-    """Random numbers of one generator, on its own device."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator = generator
-        self.device = generator.device
-
-    def chance(self, share: float) -> bool:
-        return self.uniform(0, 1) < share
-
-    def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(self.many(1))
-
-    def within(self, limits: Range) -> float:
-        """Log-uniform within the limits; uniform where they start at 0."""
-        low, high = limits
-        return math.exp(self.uniform(math.log(low), math.log(high))) if low > 0 else self.uniform(low, high)
-
-    def pick(self, shares: dict[_T, float]) -> _T:
-        """One of the keys, with a probability proportional to its share."""
-        left = self.uniform(0, sum(shares.values()))
-        for key, share in shares.items():
-            left -= share
-            if left < 0:
-                return key
-        return key
-
-    def many(self, count: int) -> Tensor:
-        return torch.rand(count, generator=self.generator, device=self.device)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-
-def _draw_scene(dice: _Dice, settings: RainSettings) -> _Scene:
+def _draw_scene(dice: Dice, settings: RainSettings) -> _Scene:
     kinds = {
         None: settings.dry,
         LIGHT: settings.light,
@@ -134,18 +111,21 @@ def _draw_scene(dice: _Dice, settings: RainSettings) -> _Scene:
         FINE: settings.fine,
         THICK: settings.thick,
         settings.optics: settings.optical,
+        settings.fall: settings.falling,
     }
     look = dice.pick(kinds)
     if isinstance(look, PaintedLook):
         scene, filmed = _draw_painted(dice, look), look.filmed
     elif isinstance(look, OpticalLook):
         scene, filmed = _draw_optical(dice, look), look.filmed
+    elif isinstance(look, FallingLook):
+        scene, filmed = _draw_falling(dice, look), look.filmed
     else:
         scene, filmed = _Scene(), settings.dry_filmed
     return replace(scene, capture=_draw_capture(dice)) if dice.chance(filmed) else scene
 
 
-def _draw_capture(dice: _Dice) -> Capture:
+def _draw_capture(dice: Dice) -> Capture:
     sharpening = dice.uniform(-0.8, 0.6)
     step = dice.within((0.001, 0.008)) if dice.chance(0.75) else 0.0
     return Capture(sharpening, dice.within((0.001, 0.02)), step)
@@ -155,7 +135,7 @@ _STREAK_AREA = 2.14
 """Mean sum of a streak's pixels for a median length, sigma and mean peak of 1, given the variation between streaks."""
 
 
-def _draw_painted(dice: _Dice, look: PaintedLook) -> _Scene:
+def _draw_painted(dice: Dice, look: PaintedLook) -> _Scene:
     count = round(dice.uniform(look.layers[0] - 0.5, look.layers[1] + 0.5))
     density, length, sigma = dice.within(look.density) / 1000, dice.within(look.length), dice.within(look.sigma)
     peak = dice.within(look.brightness) / (density * length * sigma * _STREAK_AREA)
@@ -174,7 +154,7 @@ def _draw_painted(dice: _Dice, look: PaintedLook) -> _Scene:
 _SLABS_M = ((0.5, 1.2), (1.2, 2.5), (2.5, 5.0), (5.0, 9.0))
 
 
-def _draw_optical(dice: _Dice, look: OpticalLook) -> _Scene:
+def _draw_optical(dice: Dice, look: OpticalLook) -> _Scene:
     drop = dice.within(look.drop_mm) / 1000
     fall, wind = float(fall_speed(torch.tensor(drop))), dice.uniform(-look.wind_m_s, look.wind_m_s)
     exposure, focal, focus = dice.within(look.exposure_seconds), dice.within(look.focal_pixels), dice.within((2, 30))
@@ -204,12 +184,29 @@ def _draw_optical(dice: _Dice, look: OpticalLook) -> _Scene:
     )
 
 
-def fall_speed(drop: Tensor) -> Tensor:
-    """Terminal speeds in m/s of drops of `drop` metres, 0.6 to 6 mm (Atlas, Srivastava, Sekhon 1973)."""
-    return 9.65 - 10.3 * torch.exp(-600 * drop)
+_WIDEST = 0.58
+"""Half a picture's width in focal lengths, of a lens of 60 degrees."""
 
 
-def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, width: int) -> Streaks:
+def _draw_falling(dice: Dice, look: FallingLook) -> _Scene:
+    is_night, focal = dice.chance(look.night), dice.within(look.focal_pixels)
+    radiance = dice.within(look.night_radiance if is_night else look.radiance)
+    colour = 0.2 if is_night else 0.05
+    reach = _WIDEST * focal
+    air = Air(
+        PER_M3 * dice.within(look.intensity),
+        focal,
+        dice.within(look.focus_m),
+        dice.within(look.exposure_seconds),
+        wind=dice.uniform(-look.wind_m_s, look.wind_m_s),
+        speed=dice.within(look.speed_m_s) if dice.chance(look.driving) else 0.0,
+        centre=(dice.uniform(-reach, reach), dice.uniform(-0.6 * reach, 0.6 * reach)),
+    )
+    red, green, blue = (radiance * (1 + dice.uniform(-colour, colour)) for _ in range(3))
+    return _Scene(air=air, brightness=dice.within((0.05, 0.5)) if is_night else 1.0, radiance=(red, green, blue))
+
+
+def _draw_streaks(images: list[tuple[_Layer, ...]], dice: Dice, height: int, width: int) -> Streaks:
     rows = [
         [image, it.density, *it.shift, it.sigma, it.peak, it.spread, it.growth]
         for image, layers in enumerate(images)
@@ -243,7 +240,7 @@ def _draw_streaks(images: list[tuple[_Layer, ...]], dice: _Dice, height: int, wi
     )
 
 
-def _film(rainy: Tensor, target: Tensor, captures: list[Capture | None], dice: _Dice) -> RainyPair:
+def _film(rainy: Tensor, target: Tensor, captures: list[Capture | None], dice: Dice) -> RainyPair:
     filmed = {image: capture for image, capture in enumerate(captures) if capture}
     if not filmed:
         return RainyPair(rainy, target)

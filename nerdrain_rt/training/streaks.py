@@ -9,6 +9,8 @@ from torch import Tensor
 
 _REACH = 2.6
 """Half the evaluated width in standard deviations of the cross profile; what lies outside is below 4 % of the peak."""
+FAINTEST = 1 / 1024
+"""Of 1: what adds less is not worth drawing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Streaks:
     """Amplitude of the variation of brightness along the streak, 0 to 1."""
     phase: Tensor
     """Phase of that variation in radians; the larger of 0 to 2 pi, the more beads, up to 3."""
+
+    @classmethod
+    def joined(cls, *parts: Streaks) -> Streaks:
+        """All of them."""
+        return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+
+    def where(self, is_kept: Tensor) -> Streaks:
+        """Those of them."""
+        return Streaks(**{field.name: getattr(self, field.name)[is_kept] for field in fields(self)})
 
     def to(self, device: torch.device) -> Streaks:
         """The same streaks on another device."""

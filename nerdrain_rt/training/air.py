@@ -1,0 +1,90 @@
+"""Air full of falling drops before the camera of each image of a batch, for training: `MovingRain` at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from nerdrain_rt.training.dice import Dice
+from nerdrain_rt.training.drops import NEAREST_M, Drops, drop_diameters, fall_speed
+from nerdrain_rt.training.streaks import FAINTEST, Streaks
+
+
+@dataclass(frozen=True, slots=True)
+class Air:
+    """Drops that fall before the camera of one image; speeds in m/s, `wind` to the right, `speed` forwards."""
+
+    per_m3: float
+    focal: float
+    """Pixels."""
+    focus_m: float
+    exposure_seconds: float
+    wind: float
+    speed: float
+    centre: tuple[float, float]
+    """Where the camera points, in pixels from the image's middle: the image may be a part of a picture."""
+
+
+_EDGES_M = tuple(NEAREST_M * (6 / NEAREST_M) ** (step / 8) for step in range(9))
+"""Drops are strewn between two of these distances at a time: near ones are seen from further outside."""
+_FASTEST_M_S = 8.5
+_FARTHEST_OUTSIDE = 500.0
+"""Pixels."""
+_BRIGHTEST = 3.0
+"""Radiance of drops, about."""
+
+
+def strewn(images: Sequence[Air | None], dice: Dice, height: int, width: int) -> Streaks:
+    """Streaks of drops that are spread evenly in the air; an image without air gets none."""
+    rows = [
+        [image, near, far, it.per_m3, it.focal, it.focus_m, it.exposure_seconds, it.wind, it.speed, *it.centre]
+        for image, it in enumerate(images)
+        if it
+        for near, far in pairwise(_EDGES_M)
+    ]
+    slabs = torch.tensor(rows, device=dice.device).view(-1, 11)
+    margin = _margin(slabs, height, width)
+    _, near, far, per_m3, focal, *_ = slabs.unbind(1)
+    seen = (height + 2 * margin) * (width + 2 * margin) / focal.square()
+    counts = torch.poisson(per_m3 * seen * (far**3 - near**3) / 3, generator=dice.generator)
+    which = torch.repeat_interleave(counts.long())
+    streaks = _drops(slabs[which], margin[which], dice, height, width).streaks()
+    return streaks.where(streaks.peak * _BRIGHTEST > FAINTEST)
+
+
+def _margin(slabs: Tensor, height: int, width: int) -> Tensor:
+    """How far outside the image a drop of a slab may be and still be seen in it, in pixels."""
+    _, near, _, _, focal, _, exposure, wind, speed, *centre = slabs.unbind(1)
+    fall = torch.hypot(wind, wind.new_tensor(_FASTEST_M_S)) * exposure * focal / near
+    outwards = (torch.hypot(*centre) + max(height, width)) * speed * exposure / near
+    return (fall / 2 + outwards / 2 + 3).clamp(max=_FARTHEST_OUTSIDE)
+
+
+def _drops(slabs: Tensor, margin: Tensor, dice: Dice, height: int, width: int) -> Drops:
+    """One drop in each of these slabs, by where it is in the middle of the exposure."""
+    image, near, far, _, focal, focus, exposure, wind, speed, *offset = slabs.unbind(1)
+    count = len(slabs)
+    chance = dice.many(8 * count).view(count, 8)
+    drift = 0.15 * dice.normal(count, 3)
+    distance = (near**3 + chance[:, 0] * (far**3 - near**3)).pow(1 / 3)
+    diameter = drop_diameters(chance[:, 1])
+    centre = torch.stack((width / 2 + offset[0], height / 2 + offset[1]), 1)
+    x = chance[:, 2] * (width + 2 * margin) - margin - centre[:, 0]
+    y = chance[:, 3] * (height + 2 * margin) - margin - centre[:, 1]
+    velocity = drift + torch.stack((wind, fall_speed(diameter), -speed), 1)
+    halfway = torch.stack((x * distance / focal, y * distance / focal, distance), 1)
+    return Drops(
+        image.long(),
+        place=halfway - velocity * exposure[:, None] / 2,
+        velocity=velocity,
+        diameter=diameter,
+        character=chance[:, 4:],
+        focal=focal,
+        focus=focus,
+        exposure=exposure,
+        centre=centre,
+    )

@@ -1,0 +1,51 @@
+"""Random numbers for rain: all of them from one generator, so that a seed gives the same rain."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from nerdrain_rt.training.looks import Range
+
+_T = TypeVar("_T")
+
+
+class Dice:
+    """Random numbers of one generator, on its own device."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.device = generator.device
+
+    def chance(self, share: float) -> bool:
+        """Whether something happens, so probable."""
+        return self.uniform(0, 1) < share
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number between."""
+        return low + (high - low) * float(self.many(1))
+
+    def within(self, limits: Range) -> float:
+        """Log-uniform within the limits; uniform where they start at 0."""
+        low, high = limits
+        return math.exp(self.uniform(math.log(low), math.log(high))) if low > 0 else self.uniform(low, high)
+
+    def pick(self, shares: dict[_T, float]) -> _T:
+        """One of the keys, with a probability proportional to its share."""
+        left = self.uniform(0, sum(shares.values()))
+        for key, share in shares.items():
+            left -= share
+            if left < 0:
+                return key
+        return key
+
+    def many(self, count: int) -> Tensor:
+        """So many in [0, 1)."""
+        return torch.rand(count, generator=self.generator, device=self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
