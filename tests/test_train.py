@@ -319,6 +319,14 @@ def test_crops_grow():
         ('optimizer = "sgd"', "there are muon, adamw"),
         ('pairs = ["one"]', "two folders"),
         ("steps = 0", "begin at 1"),
+        ("rain = 3", "rain is 3"),
+        ("rain = { drizzle = 1 }", "'drizzle'; its shares are dry, light"),
+        ("rain = { light = -1 }", "light = -1; shares are numbers from 0"),
+        ("rain = { light = nan }", "light = nan"),
+        (
+            "rain = { dry = 0, light = 0, heavy = 0, fine = 0, thick = 0, optical = 0, falling = 0 }",
+            "no kind with a share above 0",
+        ),
     ],
 )
 def test_wrong_recipe_is_named_in_one_line(tmp_path, text, words):
@@ -327,6 +335,20 @@ def test_wrong_recipe_is_named_in_one_line(tmp_path, text, words):
         TrainSettings.read(tmp_path / "recipe.toml")
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_recipe_says_which_rain_is_drawn(tmp_path, photographs):
+    others = "".join(
+        f"{name} = 0\n" for name in ("light", "heavy", "fine", "thick", "optical", "falling", "dry_filmed")
+    )
+    for name, is_dry in (("dry", True), ("thick", False)):
+        recipe = tmp_path / "recipe.toml"
+        shares = others.replace(f"{name} = 0", f"{name} = 1") + f"dry = {float(is_dry)}"
+        recipe.write_text(f'images = "{photographs}"\ncrops = [[0, 48, 4]]\n[rain]\n{shares}\n')
+        settings = TrainSettings.read(recipe)
+        batches = Batches(settings, torch.device("cpu")).rendered(0, torch.Generator().manual_seed(0))
+        rainy, target, _ = next(batches)
+        assert torch.equal(rainy, target) is is_dry
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)

@@ -81,7 +81,8 @@ class Batches:
             paired = round(self._settings.pairs_share * batch)
         sources: list[tuple[Tensor, Tensor]] = []
         if self._images is not None and paired < batch:
-            sources.append(add_rain(self._images.crops(batch - paired, size, generator), generator))
+            clean = self._images.crops(batch - paired, size, generator)
+            sources.append(add_rain(clean, generator, self._settings.rain))
         if self._pairs is not None and paired:
             sources.append(self._pairs.crops(paired, size, generator))
         rainy, target = zip(*sources, strict=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nerdrain_rt.errors import UsageError
 
 Range = tuple[float, float]
 
@@ -102,3 +107,20 @@ class RainSettings:
     dry_filmed: float = 0.5
     optics: OpticalLook = OpticalLook()
     fall: FallingLook = FallingLook()
+
+    @classmethod
+    def of_shares(cls, shares: Mapping[str, Any]) -> RainSettings:
+        """With these shares of kinds; raises UsageError for other names and for what is no share."""
+        known = [field.name for field in fields(cls) if isinstance(field.default, float)]
+        for name, share in shares.items():
+            if name not in known:
+                raise UsageError(f"rain has {name!r}; its shares are {', '.join(known)}")
+            if type(share) not in (int, float) or not 0 <= share < math.inf:
+                raise UsageError(f"rain has {name} = {share!r}; shares are numbers from 0")
+        settings = cls(**shares)
+        if not any(getattr(settings, name) for name in known if name != "dry_filmed"):
+            raise UsageError("rain has no kind with a share above 0")
+        return settings
+
+
+EVERY_KIND = RainSettings()

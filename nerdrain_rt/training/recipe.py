@@ -10,6 +10,7 @@ from typing import Any
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.model.net import NerdRain
+from nerdrain_rt.training.looks import EVERY_KIND, RainSettings
 
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("bfloat16", "float32")
@@ -28,6 +29,8 @@ class TrainSettings:
     """Folders of rainy images and their targets, of the same names."""
     pairs_share: float = 0.5
     """Share of each batch cut from the pairs where there are photographs too."""
+    rain: RainSettings = EVERY_KIND
+    """What is drawn on photographs; in TOML a table of the shares that differ."""
     exclude: tuple[str, ...] = ()
     """File name patterns of photographs left out."""
     validate: tuple[str, ...] = ()
@@ -74,6 +77,8 @@ class TrainSettings:
             raise UsageError(f"{path}: unknown keys {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
         content = {name: _frozen(value) for name, value in (content | changes).items()}
         try:
+            if isinstance(shares := content.get("rain"), dict):
+                content["rain"] = RainSettings.of_shares(shares)
             return cls(**content)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
