@@ -18,7 +18,7 @@ from nerdrain_rt.__main__ import run
 from nerdrain_rt.cli import parse_options, parse_tile, parse_time
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.model.net import NerdRain, NetConfig
-from nerdrain_rt.model.weights import save_weights
+from nerdrain_rt.model.weights import BUNDLED, save_weights
 from tests import clips
 
 TALKATIVE = "from nerdrain_rt import console, __main__ as entry; console.LINE_SECONDS = 0; entry.main()"
@@ -195,7 +195,7 @@ def test_doctor_tells_devices_and_weights(capsys):
     assert facts["devices"]["cpu"]["available"] is True
     assert facts["backends"]["eager"]["available"] is True
     assert facts["codecs"]["encoders"]["libx264"] is True
-    assert facts["weights"]["nerdrain-s"]["usable"] is True
+    assert {name for name, weights in facts["weights"].items() if weights["usable"]} >= BUNDLED.keys()
     assert run(["doctor"]) == 0
     assert "nerdrain-s" in capsys.readouterr().out
 
@@ -223,9 +223,18 @@ def test_weights_commands_import_list_and_describe(tiny_weights, tmp_path, monke
     monkeypatch.setenv("NERDRAIN_WEIGHTS", str(tmp_path))
     assert run(["weights", "import", str(tiny_weights), "--name", "small"]) == 0
     assert run(["weights", "list", "--json"]) == 0
-    assert {"nerdrain-s", "small"} == {row["name"] for row in json.loads(capsys.readouterr().out)["weights"]}
+    assert {*BUNDLED, "small"} == {row["name"] for row in json.loads(capsys.readouterr().out)["weights"]}
     assert run(["weights", "info", "small", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["width"] == 8
+    update = tmp_path / "update.safetensors"
+    update_of_small = ["weights", "update", str(tiny_weights), "--base", "small", "-o", str(update)]
+    assert run(update_of_small) == 0
+    assert run(["weights", "info", str(update), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["update_of"] == "small"
+    assert run(update_of_small) == 2
+    assert "already there" in one_line(capsys.readouterr().err)
+    assert run([*update_of_small, "-y"]) == 0
+    capsys.readouterr()
     assert run(["weights", "info", "none"]) == 1
     assert "no weights of this name" in one_line(capsys.readouterr().err)
 

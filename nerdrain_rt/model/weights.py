@@ -76,6 +76,9 @@ def load_weights(name: str | Path = DEFAULT) -> Weights:
         known = ", ".join(list_weights())
         raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")
     sha256 = _sha256(path)
+    expected = BUNDLED.get(str(name))
+    if expected is not None and sha256 != expected:
+        raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
     if _is_checkpoint(path):
         state: Mapping[str, Tensor] = read_published(path)
         metadata: Mapping[str, str] = {}
@@ -83,9 +86,6 @@ def load_weights(name: str | Path = DEFAULT) -> Weights:
         state, metadata = _read_safetensors(path)
     if UPDATE_OF in metadata:
         state = _updated(path, state, metadata)
-    expected = BUNDLED.get(str(name))
-    if expected is not None and sha256 != expected:
-        raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
     try:
         config = _find_config(state)
     except WeightsError as error:
