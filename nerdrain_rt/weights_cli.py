@@ -20,7 +20,7 @@ from nerdrain_rt.model.weights import (
     user_folder,
 )
 
-weights_app = typer.Typer(help="List, inspect and import weights.", no_args_is_help=True)
+weights_app = typer.Typer(help="List, inspect, import and hand on weights.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -81,8 +81,10 @@ def update_command(
     base: Annotated[str, typer.Option(help="The named weights that they were trained on from.")] = BASE,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Keep weights as what differs from others, to hand on: a byte a parameter, which compresses to half."""
+    """Keep weights as what differs from others, to hand on; `import` makes an update whole again."""
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: must be named .safetensors")
     if output.exists() and not overwrite:
         raise UsageError(f"{output}: already there; allow overwriting with -y")
     save_update(new, output, base=base)
-    console.note(f"{output}: {output.stat().st_size / 1e6:.1f} MB; use it with --weights where {base} is")
+    console.note(f"{output}: {output.stat().st_size / 1e6:.1f} MB, of {base}; use it with --weights")

@@ -192,13 +192,15 @@ def test_streaks_land_in_their_own_image():
     assert rain[2].sum() > 0
 
 
-@pytest.mark.parametrize(("exposure", "speed"), [(1 / 120, 0.0), (1 / 500, 0.0), (1 / 120, 15.0)])
-def test_strewn_drops_are_those_of_moving_rain(exposure, speed):
+@pytest.mark.parametrize(
+    ("exposure", "speed", "wind"), [(1 / 120, 0.0, 3.0), (1 / 500, 0.0, 0.6), (1 / 30, 0.0, 0.6), (1 / 120, 15.0, 0.6)]
+)
+def test_strewn_drops_are_those_of_moving_rain(exposure, speed, wind):
     """The same camera in the same air: as much light from drops, as unevenly, on images of which one is a part."""
     height, width = 160, 240
-    settings = MovingRainSettings(intensity=0.6, exposure_seconds=exposure, speed_m_s=speed, field_of_view_degrees=60)
+    settings = MovingRainSettings(intensity=0.6, exposure_seconds=exposure, speed_m_s=speed, wind_m_s=wind)
     focal = width / 2 / math.tan(math.radians(30))
-    air = Air(300, focal, settings.focus_m, exposure, settings.wind_m_s, speed, (0.0, 0.0))
+    air = Air(300, focal, settings.focus_m, exposure, wind, speed, (0.0, 0.0))
 
     moving = [
         splat(MovingRain((height, width), 30, seed=seed, settings=settings).streaks(0), 1, height, width)
@@ -223,3 +225,11 @@ def test_part_of_a_picture_is_rained_on_as_the_picture_is():
     outwards = streaks.dx * (streaks.x + 118) + streaks.dy * (streaks.y - 32)
     assert (outwards > 0).float().mean() > 0.9
     assert (streaks.dx > 0).float().mean() > 0.9
+
+
+def test_kind_of_share_0_is_never_picked():
+    class Highest(Dice):
+        def uniform(self, low, high):
+            return high
+
+    assert Highest(seeded()).pick({"some": 0.5, "none": 0.0}) == "some"

@@ -1,5 +1,6 @@
 """Weights by name and by path, imported checkpoints, and files that are none."""
 
+import hashlib
 import pickle
 
 import pytest
@@ -51,7 +52,7 @@ def test_bundled_weights_are_half_precision_and_small():
 def test_damaged_bundled_file_is_refused(tmp_path, monkeypatch):
     damaged = tmp_path / f"{registry.DEFAULT}.safetensors"
     content = bytearray(load_weights().path.read_bytes())
-    content[-1] ^= 1
+    content[9] ^= 1
     damaged.write_bytes(content)
     monkeypatch.setattr(registry, "BUNDLED_FOLDER", tmp_path)
     with pytest.raises(WeightsError, match="damaged"):
@@ -198,16 +199,66 @@ def new(tmp_path):
     return path
 
 
-def test_update_is_a_quarter_of_the_size_and_gives_the_weights_back(base, new, tmp_path):
+def test_update_is_a_byte_a_parameter_and_gives_the_weights_back(base, new, tmp_path):
     path = tmp_path / "update.safetensors"
     save_update(new, path, base="base")
 
     weights, wanted = load_weights(path), new_state()
-    assert path.stat().st_size < 0.35 * new.stat().st_size
+    parameters = sum(tensor.numel() for tensor in wanted.values())
+    assert parameters < path.stat().st_size < 1.35 * parameters
     assert weights.metadata["step"] == "7"
     assert weights.metadata["update_of"] == "base"
     left = torch.cat([(weights.state[name] - tensor).flatten() for name, tensor in wanted.items()])
     assert left.square().mean().sqrt() < 0.2 * 0.02
+
+
+def test_small_changes_of_half_precision_weights_are_kept(user_folder, tmp_path):
+    """They are smaller than half precision tells apart."""
+    halves = {name: tensor.half() for name, tensor in tied_state().items()}
+    torch.manual_seed(3)
+    wanted = {name: tensor.float() * (1 + 1e-4 * torch.randn(tensor.shape)) for name, tensor in halves.items()}
+    save_weights(halves, user_folder / "halves.safetensors", metadata={})
+    save_weights(wanted, tmp_path / "new.safetensors", metadata={})
+    save_update(tmp_path / "new.safetensors", tmp_path / "update.safetensors", base="halves")
+
+    state = load_weights(tmp_path / "update.safetensors").state
+
+    lost = sum(float((state[name] - tensor).square().sum()) for name, tensor in wanted.items())
+    changed = sum(float((halves[name].float() - tensor).square().sum()) for name, tensor in wanted.items())
+    assert lost < 0.04 * changed
+
+
+def test_single_large_change_is_kept(base, tmp_path):
+    wanted = tied_state()
+    name = max(wanted, key=lambda it: wanted[it][0].numel())
+    wanted[name].view(-1)[0] += 3
+    save_weights(wanted, tmp_path / "new.safetensors", metadata={})
+    save_update(tmp_path / "new.safetensors", tmp_path / "update.safetensors", base="base")
+
+    assert torch.allclose(load_weights(tmp_path / "update.safetensors").state[name], wanted[name])
+
+
+def test_bundled_weights_are_the_base_unless_another_is_named(tmp_path):
+    wanted = load_weights(registry.BASE)
+    state = {name: tensor.float() * 1.01 for name, tensor in wanted.state.items()}
+    save_weights(state, tmp_path / "new.safetensors", metadata={})
+    save_update(tmp_path / "new.safetensors", tmp_path / "update.safetensors")
+
+    update = load_weights(tmp_path / "update.safetensors")
+    assert update.metadata["update_of_sha256"] == wanted.sha256
+    assert update.build().config == wanted.config
+
+
+def test_base_is_not_written_over(base, new):
+    before = base.read_bytes()
+    with pytest.raises(UsageError, match="is the base itself"):
+        save_update(new, base, base="base")
+    assert base.read_bytes() == before
+
+
+def test_folder_as_a_file_of_weights_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="a folder"):
+        save_weights(tied_state(), tmp_path, metadata={})
 
 
 def test_update_of_the_same_weights_is_empty(base, tmp_path):
@@ -236,7 +287,7 @@ def test_update_without_its_base_or_with_another_is_refused(base, new, tmp_path)
     save_update(new, path, base="base")
 
     save_weights(new_state(seed=2), base, metadata={})
-    with pytest.raises(WeightsError, match="an update of other weights than the base that is here"):
+    with pytest.raises(WeightsError, match=r"an update of the base with SHA-256 .* the one here has"):
         load_weights(path)
     base.unlink()
     with pytest.raises(WeightsError, match="an update of base, which is not here"):
@@ -245,7 +296,7 @@ def test_update_without_its_base_or_with_another_is_refused(base, new, tmp_path)
 
 def test_update_of_an_update_is_refused(base, new, tmp_path, user_folder):
     save_update(new, user_folder / "second.safetensors", base="base")
-    with pytest.raises(WeightsError, match="no update itself"):
+    with pytest.raises(UsageError, match="no update itself"):
         save_update(new, tmp_path / "third.safetensors", base="second")
 
     sha256 = load_weights("second").sha256
@@ -263,16 +314,19 @@ def test_update_from_another_network_is_refused(base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "words"),
     [
-        {"embed_fine.weight": torch.zeros(1, dtype=torch.int8)},
-        {"none.such": torch.zeros(1, dtype=torch.int8)},
-        {"embed_fine.weight": torch.zeros(WIDTH, 3, 3, 3)},
-        {"embed_fine.weight.steps": torch.zeros(3)},
-        {"embed_fine.weight.steps": torch.full((WIDTH,), torch.nan)},
+        ({"embed_fine.weight": torch.zeros(1, dtype=torch.int8)}, "embed_fine.weight: not a difference"),
+        ({"embed_fine.weight": torch.zeros(WIDTH, 3, 3, 3)}, "embed_fine.weight: not a difference"),
+        ({"embed_coarse.weight.steps": torch.zeros(WIDTH)}, "embed_coarse.weight: not a difference"),
+        ({"no\nsuch": torch.zeros(1, dtype=torch.int8)}, "1 tensors are not of the weights"),
+        ({"none.such.steps": torch.zeros(1)}, "1 tensors are not of the weights"),
+        ({"embed_fine.weight.steps": torch.zeros(3)}, "embed_fine.weight: not one step"),
+        ({"embed_fine.weight.steps": torch.zeros(WIDTH, dtype=torch.int64)}, "embed_fine.weight: not one step"),
+        ({"embed_fine.weight.steps": torch.full((WIDTH,), torch.nan)}, "not finite"),
     ],
 )
-def test_update_that_does_not_fit_is_refused(changes, base, tmp_path):
+def test_update_that_does_not_fit_is_refused(changes, words, base, tmp_path):
     state = tied_state()
     shape = state["embed_fine.weight"].shape
     sound = {"embed_fine.weight": torch.ones(shape, dtype=torch.int8), "embed_fine.weight.steps": torch.ones(WIDTH)}
@@ -282,5 +336,27 @@ def test_update_that_does_not_fit_is_refused(changes, base, tmp_path):
     assert torch.equal(load_weights(path).state["embed_fine.weight"], state["embed_fine.weight"] + 1)
 
     save_weights(sound | changes, path, metadata=metadata)
-    with pytest.raises(WeightsError, match=f"{path}: "):
+    with pytest.raises(WeightsError) as raised:
+        load_weights(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "base\n\x1b[31m", "../base", "b" * 200])
+@pytest.mark.parametrize("sha256", ["0" * 64, "none", None])
+def test_update_of_something_without_a_name_is_refused(name, sha256, base, tmp_path):
+    path = tmp_path / "update.safetensors"
+    save_weights({}, path, metadata={"update_of": name} | ({"update_of_sha256": sha256} if sha256 else {}))
+    with pytest.raises(WeightsError, match="does not say of which weights"):
+        load_weights(path)
+
+
+def test_update_of_what_are_no_weights_is_refused(user_folder, tmp_path):
+    base = user_folder / "base.safetensors"
+    save_weights({"embed_fine.weight": torch.zeros(0, 3)}, base, metadata={})
+    sha256 = hashlib.sha256(base.read_bytes()).hexdigest()
+    path = tmp_path / "update.safetensors"
+    save_weights({}, path, metadata={"update_of": "base", "update_of_sha256": sha256})
+    with pytest.raises(WeightsError, match="not the weights of a NeRD-Rain"):
         load_weights(path)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 import torch
@@ -25,7 +26,7 @@ BASE = "nerdrain-s"
 """The bundled weights that others are kept as updates of."""
 DEFAULT = BASE
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
-BUNDLED = {DEFAULT: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7"}
+BUNDLED = {BASE: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7"}
 """The weights in the package, by name, with the SHA-256 of their file."""
 UPDATE_OF, UPDATE_OF_SHA256 = "update_of", "update_of_sha256"
 """In the metadata of a file that holds differences alone: the name and the SHA-256 of the weights they are from."""
@@ -69,37 +70,26 @@ def load_weights(name: str | Path = DEFAULT) -> Weights:
 
     Raises WeightsError where there are none of that name, or the file is damaged or of another network.
     """
-    path = list_weights().get(str(name), Path(name))
-    if str(name) in BUNDLED and not path.is_file():
-        raise WeightsError(f"{path}: the bundled weights are missing; install the package again")
-    if not path.is_file():
-        known = ", ".join(list_weights())
-        raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")
-    sha256 = _sha256(path)
-    expected = BUNDLED.get(str(name))
-    if expected is not None and sha256 != expected:
-        raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
-    if _is_checkpoint(path):
-        state: Mapping[str, Tensor] = read_published(path)
-        metadata: Mapping[str, str] = {}
-    else:
-        state, metadata = _read_safetensors(path)
-    if UPDATE_OF in metadata:
-        state = _updated(path, state, metadata)
+    file = _read(name)
+    state = file.state
     try:
+        if UPDATE_OF in file.metadata:
+            state = updated(_base_of(file.metadata), state)
         config = _find_config(state)
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
-    return Weights(path.stem, path, sha256, config, state, metadata)
+        raise WeightsError(f"{file.path}: {error}") from None
+    return Weights(file.path.stem, file.path, file.sha256, config, state, file.metadata)
 
 
 def import_weights(source: Path, *, name: str | None = None, overwrite: bool = False) -> Path:
     """Convert a published `.pth` checkpoint (or copy a `.safetensors`) to the user's folder under `name`.
 
+    An update is imported with what it is an update of, and needs that no longer.
+
     Raises UsageError where the name is taken or no name, WeightsError where the file is not a NeRD-Rain.
     """
     name = name or source.stem
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+    if not _is_name(name):
         raise UsageError(f"{name!r} cannot be a name of weights; use letters, digits, '-', '_' and '.'")
     target = user_folder() / f"{name}.safetensors"
     if name in BUNDLED:
@@ -117,17 +107,22 @@ def import_weights(source: Path, *, name: str | None = None, overwrite: bool = F
 def save_update(new: str | Path, path: Path, *, base: str = BASE) -> None:
     """Write weights, given by a name or a file, as what differs from named ones.
 
-    Raises WeightsError where either is none, the two are of different networks, or the base is an update itself.
+    Raises WeightsError where either are no weights or the two are of different networks, UsageError where the base
+    has no name, is an update itself or would be written over.
     """
     weights, of = load_weights(new), load_weights(base)
     if base not in list_weights() or UPDATE_OF in of.metadata:
-        raise WeightsError(f"{base}: an update needs a base with a name that is no update itself")
+        raise UsageError(f"{base}: an update needs a base that has a name and is no update itself")
+    if path.resolve() == of.path.resolve():
+        raise UsageError(f"{path}: is the base itself; choose another file")
     metadata = dict(weights.metadata) | {UPDATE_OF: base, UPDATE_OF_SHA256: of.sha256}
     save_weights(differences(of.state, weights.state), path, metadata=metadata)
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all."""
+    if not path.name or path.is_dir():
+        raise WeightsError(f"{path}: cannot be written: a folder")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,20 +134,51 @@ def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[s
         raise WeightsError(f"{path}: cannot be written: {error}") from error
 
 
-def _updated(path: Path, update: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Mapping[str, Tensor]:
-    name = metadata[UPDATE_OF]
-    base_path = list_weights().get(name)
-    if base_path is None or not base_path.is_file():
-        raise WeightsError(f"{path}: an update of {name}, which is not here")
-    if _sha256(base_path) != metadata.get(UPDATE_OF_SHA256):
-        raise WeightsError(f"{path}: an update of other weights than the {name} that is here")
-    state, of_base = _read_safetensors(base_path)
-    if UPDATE_OF in of_base:
-        raise WeightsError(f"{path}: an update of {name}, which is an update itself")
-    try:
-        return updated(state, update)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
+class _File(NamedTuple):
+    """What is in a file of weights, or of an update of some."""
+
+    path: Path
+    sha256: str
+    state: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
+def _read(name: str | Path) -> _File:
+    path = list_weights().get(str(name), Path(name))
+    if str(name) in BUNDLED and not path.is_file():
+        raise WeightsError(f"{path}: the bundled weights are missing; install the package again")
+    if not path.is_file():
+        known = ", ".join(list_weights())
+        raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")
+    sha256, expected = _sha256(path), BUNDLED.get(str(name))
+    if expected is not None and sha256 != expected:
+        raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
+    if _is_checkpoint(path):
+        return _File(path, sha256, read_published(path), {})
+    return _File(path, sha256, *_read_safetensors(path))
+
+
+def _base_of(metadata: Mapping[str, str]) -> Mapping[str, Tensor]:
+    """The parameters that an update is one of."""
+    name, wanted = metadata[UPDATE_OF], metadata.get(UPDATE_OF_SHA256, "")
+    if not _is_name(name) or not re.fullmatch("[0-9a-f]{64}", wanted):
+        raise WeightsError("an update that does not say of which weights")
+    if name not in list_weights():
+        raise WeightsError(f"an update of {name}, which is not here; import that first")
+    base = _read(name)
+    if base.sha256 != wanted:
+        raise WeightsError(
+            f"an update of the {name} with SHA-256 {wanted[:12]}..., but the one here has {base.sha256[:12]}...;"
+            " `nerdrain weights import` where that one is makes it whole"
+        )
+    if UPDATE_OF in base.metadata:
+        raise WeightsError(f"an update of {name}, which is an update itself")
+    _find_config(base.state)
+    return base.state
+
+
+def _is_name(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]{1,100}", name)) and not name.startswith(".")
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nerdrain_rt.training.dice import Dice
-from nerdrain_rt.training.drops import NEAREST_M, Drops, drop_diameters, fall_speed
+from nerdrain_rt.training.drops import NEAREST_M, Drops, drop_diameters, fall_speed, streak_sigma
 from nerdrain_rt.training.streaks import FAINTEST, Streaks
 
 
@@ -32,8 +32,9 @@ class Air:
 _EDGES_M = tuple(NEAREST_M * (6 / NEAREST_M) ** (step / 8) for step in range(9))
 """Drops are strewn between two of these distances at a time: near ones are seen from further outside."""
 _FASTEST_M_S = 8.5
+_TYPICAL_DROP_M = 0.0015
 _FARTHEST_OUTSIDE = 500.0
-"""Pixels."""
+"""Pixels: of a few cameras that drive, the nearest drops come from further off and are left out."""
 _BRIGHTEST = 3.0
 """Radiance of drops, about."""
 
@@ -58,10 +59,11 @@ def strewn(images: Sequence[Air | None], dice: Dice, height: int, width: int) ->
 
 def _margin(slabs: Tensor, height: int, width: int) -> Tensor:
     """How far outside the image a drop of a slab may be and still be seen in it, in pixels."""
-    _, near, _, _, focal, _, exposure, wind, speed, *centre = slabs.unbind(1)
+    _, near, _, _, focal, focus, exposure, wind, speed, *centre = slabs.unbind(1)
     fall = torch.hypot(wind, wind.new_tensor(_FASTEST_M_S)) * exposure * focal / near
     outwards = (torch.hypot(*centre) + max(height, width)) * speed * exposure / near
-    return (fall / 2 + outwards / 2 + 3).clamp(max=_FARTHEST_OUTSIDE)
+    sigma = streak_sigma(_TYPICAL_DROP_M * focal / near, focal, near, focus)
+    return (fall / 2 + outwards / 2 + 3 * sigma).clamp(max=_FARTHEST_OUTSIDE)
 
 
 def _drops(slabs: Tensor, margin: Tensor, dice: Dice, height: int, width: int) -> Drops:

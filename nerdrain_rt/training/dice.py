@@ -21,11 +21,11 @@ class Dice:
         self.device = generator.device
 
     def chance(self, share: float) -> bool:
-        """Whether something happens, so probable."""
+        """True with this probability."""
         return self.uniform(0, 1) < share
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between."""
+        """One number from `low` up to `high`."""
         return low + (high - low) * float(self.many(1))
 
     def within(self, limits: Range) -> float:
@@ -34,16 +34,17 @@ class Dice:
         return math.exp(self.uniform(math.log(low), math.log(high))) if low > 0 else self.uniform(low, high)
 
     def pick(self, shares: dict[_T, float]) -> _T:
-        """One of the keys, with a probability proportional to its share."""
+        """One of the keys, with a probability proportional to its share; one of share 0 never."""
         left = self.uniform(0, sum(shares.values()))
-        for key, share in shares.items():
+        possible = [(key, share) for key, share in shares.items() if share > 0]
+        for key, share in possible:
             left -= share
             if left < 0:
                 return key
-        return key
+        return possible[-1][0]
 
     def many(self, count: int) -> Tensor:
-        """So many in [0, 1)."""
+        """N numbers from 0 up to 1."""
         return torch.rand(count, generator=self.generator, device=self.device)
 
     def normal(self, *shape: int) -> Tensor:

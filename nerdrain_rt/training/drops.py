@@ -39,7 +39,7 @@ class Drops:
     """N 2: the pixel (x, y) the camera points at."""
 
     def where(self, is_kept: Tensor) -> Drops:
-        """Those of them."""
+        """The drops for which a boolean tensor of N is true."""
         return Drops(**{field.name: getattr(self, field.name)[is_kept] for field in fields(self)})
 
     def streaks(self) -> Streaks:
@@ -52,8 +52,7 @@ class Drops:
         shift, bright, sharp, bead = self.character.unbind(1)
         distance = self.place[:, 2].float()
         size = self.diameter * self.focal / distance
-        defocus = _APERTURE_M * self.focal * (1 / distance - 1 / self.focus)
-        sigma = torch.sqrt(0.3 + (0.35 * size).square() + defocus.square())
+        sigma = streak_sigma(size, self.focal, distance, self.focus)
         passing = self.diameter / (self.velocity.norm(dim=1).float() * self.exposure)
         peak = 2 * bright * passing.clamp(max=1) * (0.4 * size / sigma).clamp(max=1)
         (x0, y0), (x1, y1) = self._projected(self.place), self._projected(end)
@@ -73,6 +72,12 @@ class Drops:
     def _projected(self, place: Tensor) -> tuple[Tensor, Tensor]:
         x, y = ((place[:, :2] / place[:, 2:] * self.focal[:, None]).float() + self.centre).unbind(1)
         return x, y
+
+
+def streak_sigma(size: Tensor, focal: Tensor, distance: Tensor, focus: Tensor) -> Tensor:
+    """Pixels across a streak of a drop of `size` pixels, for its width, the lens out of focus and the sensor."""
+    defocus = _APERTURE_M * focal * (1 / distance - 1 / focus)
+    return torch.sqrt(0.3 + (0.35 * size).square() + defocus.square())
 
 
 def drop_diameters(chance: Tensor) -> Tensor:

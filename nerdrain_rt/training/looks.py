@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 from nerdrain_rt.errors import UsageError
 
@@ -109,18 +107,26 @@ class RainSettings:
     fall: FallingLook = FallingLook()
 
     @classmethod
-    def of_shares(cls, shares: Mapping[str, Any]) -> RainSettings:
-        """With these shares of kinds; raises UsageError for other names and for what is no share."""
-        known = [field.name for field in fields(cls) if isinstance(field.default, float)]
+    def of_shares(cls, shares: object) -> RainSettings:
+        """With these shares, by name; raises UsageError for what is no table of them."""
+        known = cls().shares
+        if not isinstance(shares, Mapping):
+            raise UsageError(f"rain is {shares!r}; it must be a table of shares, as light = 0.2")
         for name, share in shares.items():
             if name not in known:
                 raise UsageError(f"rain has {name!r}; its shares are {', '.join(known)}")
-            if type(share) not in (int, float) or not 0 <= share < math.inf:
-                raise UsageError(f"rain has {name} = {share!r}; shares are numbers from 0")
+            largest = 1 if name == "dry_filmed" else 1000
+            if type(share) not in (int, float) or not 0 <= share <= largest:
+                raise UsageError(f"rain has {name} = {share!r}; it goes from 0 to {largest}")
         settings = cls(**shares)
-        if not any(getattr(settings, name) for name in known if name != "dry_filmed"):
+        if not any(share for name, share in settings.shares.items() if name != "dry_filmed"):
             raise UsageError("rain has no kind with a share above 0")
         return settings
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What recipes may change."""
+        return {it.name: getattr(self, it.name) for it in fields(self) if isinstance(it.default, float)}
 
 
 EVERY_KIND = RainSettings()

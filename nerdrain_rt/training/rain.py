@@ -14,6 +14,7 @@ from nerdrain_rt.training.capture import Capture, take, to_linear, to_srgb
 from nerdrain_rt.training.dice import Dice
 from nerdrain_rt.training.drops import PER_M3, fall_speed
 from nerdrain_rt.training.looks import (
+    EVERY_KIND,
     FINE,
     HEAVY,
     LIGHT,
@@ -40,7 +41,7 @@ def add_rain(clean: Tensor, generator: torch.Generator, settings: RainSettings |
     in both, so that a network learns to leave them alone. Everything follows from the generator's state; one on the
     CPU gives the same rain whatever device the images are on.
     """
-    settings = settings or RainSettings()
+    settings = settings or EVERY_KIND
     dice = Dice(generator)
     batch, _, height, width = clean.shape
     scenes = [_draw_scene(dice, settings) for _ in range(batch)]
@@ -100,7 +101,7 @@ class _Scene:
     brightness: float = 1.0
     haze: float = 0.0
     radiance: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of the drops of optical rain, linear; 0 where rain is painted."""
+    """Of the drops, linear; 0 where rain is painted."""
 
 
 def _draw_scene(dice: Dice, settings: RainSettings) -> _Scene:
@@ -184,8 +185,8 @@ def _draw_optical(dice: Dice, look: OpticalLook) -> _Scene:
     )
 
 
-_WIDEST = 0.58
-"""Half a picture's width in focal lengths, of a lens of 60 degrees."""
+_WIDEST = math.tan(math.radians(30))
+"""Half a picture's width in focal lengths."""
 
 
 def _draw_falling(dice: Dice, look: FallingLook) -> _Scene:

@@ -77,8 +77,8 @@ class TrainSettings:
             raise UsageError(f"{path}: unknown keys {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
         content = {name: _frozen(value) for name, value in (content | changes).items()}
         try:
-            if isinstance(shares := content.get("rain"), dict):
-                content["rain"] = RainSettings.of_shares(shares)
+            if "rain" in content:
+                content["rain"] = RainSettings.of_shares(content["rain"])
             return cls(**content)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None

@@ -38,11 +38,11 @@ class Streaks:
 
     @classmethod
     def joined(cls, *parts: Streaks) -> Streaks:
-        """All of them."""
+        """The streaks of all parts, in their order."""
         return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})
 
     def where(self, is_kept: Tensor) -> Streaks:
-        """Those of them."""
+        """The streaks for which a boolean tensor of N is true."""
         return Streaks(**{field.name: getattr(self, field.name)[is_kept] for field in fields(self)})
 
     def to(self, device: torch.device) -> Streaks:

@@ -188,7 +188,7 @@ class Trainer:
             save_weights(parameters, self.folder / name, metadata=self._metadata())
 
     def _metadata(self) -> dict[str, str]:
-        recipe = asdict(replace(self.settings, images=None, pairs=None))
+        recipe = asdict(replace(self.settings, images=None, pairs=None)) | {"rain": self.settings.rain.shares}
         return {
             "step": str(self.step),
             "width": str(self.settings.width),

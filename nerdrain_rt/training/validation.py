@@ -24,6 +24,8 @@ from nerdrain_rt.training.recipe import TrainSettings
 _log = logging.getLogger(__name__)
 
 SEED = 20_240_618
+RAIN = RainSettings(dry=0, light=0.26, heavy=0.10, fine=0.09, thick=0.04, optical=0.43, falling=0)
+"""Whatever a recipe trains on, so that curves can be compared."""
 SHEET_ROWS = 6
 AT_ONCE = 4
 
@@ -40,7 +42,7 @@ class Validation:
             raise MediaError(f"{smallest}: to validate on it, it must be at least {NerdRain.multiple_of} pixels a side")
         clean = torch.stack([_middle(image, size) for image in images]).to(device) / 255
         generator = torch.Generator().manual_seed(SEED)
-        self._rainy, self._target = add_rain(clean, generator, RainSettings(dry=0))
+        self._rainy, self._target = add_rain(clean, generator, RAIN)
         self._clean = self._rainy
 
     @classmethod
