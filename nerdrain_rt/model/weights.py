@@ -24,9 +24,12 @@ from nerdrain_rt.model.update import differences, updated
 
 BASE = "nerdrain-s"
 """The bundled weights that others are kept as updates of."""
-DEFAULT = BASE
+DEFAULT = "nerdrain-s-2"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
-BUNDLED = {BASE: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7"}
+BUNDLED = {
+    DEFAULT: "7c56e00de670f3ca547003e27f975ae5647656dd66e6f95a7a8823905c0b3cbc",
+    BASE: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7",
+}
 """The weights in the package, by name, with the SHA-256 of their file."""
 UPDATE_OF, UPDATE_OF_SHA256 = "update_of", "update_of_sha256"
 """In the metadata of a file that holds differences alone: the name and the SHA-256 of the weights they are from."""
