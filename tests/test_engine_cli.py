@@ -11,6 +11,7 @@ from nerdrain_rt.backends.engine_cache import EngineCache
 from nerdrain_rt.backends.engine_spec import EngineSpec, Target, Versions
 from nerdrain_rt.engine_cli import engine_app
 from nerdrain_rt.errors import BackendError, DerainError, UsageError
+from nerdrain_rt.model.weights import DEFAULT
 
 HERE = Target("8.9", "NVIDIA GeForce RTX 4090", "580.65.06")
 
@@ -138,7 +139,7 @@ def test_engines_are_listed(cache):
     for words in ("1280x720", "fp16", "NVIDIA", "4090", "sm89"):
         assert words in table
     (listed,) = json.loads(run("list", "--json"))["engines"]
-    assert (listed["name"], listed["bytes"]) == ("nerdrain-s", 4000)
+    assert (listed["name"], listed["bytes"]) == (DEFAULT, 4000)
 
 
 def test_clearing_removes_them(cache):
