@@ -7,14 +7,13 @@ import signal
 import sys
 from typing import NoReturn
 
-INTERRUPTED = 130
+from nerdrain_rt.ending import INTERRUPTED, end_signals
 
 
 def main() -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 failed, 2 refused, 130 interrupted or terminated."""
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+    for number in end_signals():
+        signal.signal(number, signal.default_int_handler)
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:

@@ -38,6 +38,7 @@ from nerdrain_rt.command_options import (
     set_up_logging,
 )
 from nerdrain_rt.derainer import Derainer, DerainSettings
+from nerdrain_rt.ending import INTERRUPTED, end_signals
 from nerdrain_rt.errors import BackendError, UsageError, WeightsError
 from nerdrain_rt.gui_command import find_window
 from nerdrain_rt.live import LiveSettings
@@ -49,10 +50,8 @@ from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_live
 from nerdrain_rt.stages import HEARD_SECONDS
 
-INTERRUPTED = 130
 TICK_SECONDS = 1.0
 SAME_SIGNAL_SECONDS = 0.5
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 SOURCE = "The source"
 
 Source = Annotated[
@@ -252,8 +251,7 @@ def _stopped_by_signals(source: LiveSource) -> Iterator[list[float]]:
             raise KeyboardInterrupt
         source.stop()
 
-    known = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in known}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, *end_signals())}
     try:
         yield received
     finally:

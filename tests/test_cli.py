@@ -273,6 +273,32 @@ def test_interrupted_run_ends_within_a_second_and_leaves_nothing_else(tmp_path, 
         assert frame_count(out / left[0]) > 0
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+@pytest.mark.parametrize("is_ignored", [True, False], ids=["nohup", "terminal"])
+def test_a_terminal_that_is_closed_ends_a_run_unless_it_was_begun_with_nohup(tmp_path, tiny_weights, is_ignored):
+    source, target = clips.video(tmp_path / "rain.mp4", size=(96, 128), frames=60), tmp_path / "clean.mp4"
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", TALKATIVE, "video", source, "-o", target, "--weights", tiny_weights],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+    finally:
+        signal.signal(signal.SIGHUP, hang_up)
+    with process:
+        try:
+            assert any("frame 2" in line for line in process.stderr)
+            process.send_signal(signal.SIGHUP)
+            process.stderr.read()
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == (0 if is_ignored else 130)
+    assert target.exists() == is_ignored
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1:30.5", 90.5), ("01:00:01", 3601), (None, None)])
 def test_time_is_seconds_or_clock(text, seconds):
     assert parse_time(text) == seconds

@@ -12,7 +12,7 @@ import nerdrain_rt
 
 PACKAGE = Path(nerdrain_rt.__file__).parent
 LAYERS = (
-    {"errors", "frame", "folders"},
+    {"ending", "errors", "folders", "frame"},
     {"pixel_layout", "color_spec", "chroma", "memory", "color_kernels", "gpu_picture", "flow"},
     {"model", "tiling", "color", "stages", "lanes", "temporal"},
     {"backends"},

@@ -22,13 +22,13 @@ from nerdrain_rt.benchmark.report import Report, device_name
 from nerdrain_rt.benchmark.tables import describe, describe_device, print_tables
 from nerdrain_rt.benchmark.timing import Budget
 from nerdrain_rt.command_options import Device, Verbose, WeightsName, parse_size, set_up_logging
+from nerdrain_rt.ending import INTERRUPTED
 from nerdrain_rt.errors import BackendError, DerainError, UsageError
 from nerdrain_rt.lanes import gpu_failures
 from nerdrain_rt.model.weights import DEFAULT, load_weights
 
 _log = logging.getLogger(__name__)
 
-INTERRUPTED = 130
 SIZES: dict[str, tuple[Size, ...]] = {
     "cuda": ((720, 1280), (1080, 1920), (2160, 3840)),
     "mps": ((270, 480), (720, 1280)),
