@@ -66,7 +66,7 @@ class Planes:
         return cls(tuple(samples), layout, spec or ColorSpec.of(picture), size)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
-        """The same on `device`."""
+        """The same on `device`; without blocking only where the caller waits for the copy before it reads or frees."""
         return replace(self, samples=tuple(plane.to(device, non_blocking=non_blocking) for plane in self.samples))
 
     def fields(self) -> tuple[Self, ...]:

@@ -152,7 +152,8 @@ class Derainer:
                 continue
             decoded = lane.decoder_mark() if is_on_gpu(frame.picture) else None
             with lane.after(decoded), in_one_thread(self._threads):
-                planes = Planes.of(frame.picture, pin_memory=device.type == "cuda").to(device, non_blocking=True)
+                planes = Planes.of(frame.picture, pin_memory=lane.is_asynchronous)
+                planes = planes.to(device, non_blocking=lane.is_asynchronous)
                 rainy = [field.rgb() for field in _fields(frame, planes)]
             yield frame, (planes, rainy, lane.mark())
 
@@ -179,9 +180,10 @@ class Derainer:
                 continue
             planes, rainy, residuals, mark = parts
             with lane.after(mark), in_one_thread(self._threads):
-                planes = planes.to(device, non_blocking=True)
+                planes = planes.to(device, non_blocking=lane.is_asynchronous)
                 rainy, residuals = (
-                    [field.to(device, non_blocking=True) for field in each] for each in (rainy, residuals)
+                    [field.to(device, non_blocking=lane.is_asynchronous) for field in each]
+                    for each in (rainy, residuals)
                 )
             lane.wait()  # what was copied may be freed from here on
             yield frame, (planes, rainy, residuals, None)
@@ -253,7 +255,7 @@ class Derainer:
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture.
 
-        But for `compare` the only one in which the host waits for the device. A frame's tensors live until then, so
+        But for `gather` and `compare` the only one in which the host waits for the device. A frame's tensors live until then, so
         that no lane gets memory in which another is still at work. Raises BackendError where the network's sums
         overflow.
         """
@@ -264,8 +266,9 @@ class Derainer:
                 with lane.after(mark), in_one_thread(self._threads):
                     for field, *change in zip(_fields(frame, planes), rainy, residuals, strict=True):
                         field.add_residual(*change)
-                    is_finite = _are_finite(residuals).to("cpu", non_blocking=True)
-                    result = planes if is_on_gpu(frame.picture) else planes.to("cpu", non_blocking=True)
+                    is_finite = _are_finite(residuals).to("cpu", non_blocking=lane.is_asynchronous)
+                    is_left = is_on_gpu(frame.picture)
+                    result = planes if is_left else planes.to("cpu", non_blocking=lane.is_asynchronous)
                 lane.wait()
                 _refuse_unless(is_finite, self._tiled[on].backend)
                 result.write_to(frame.picture)

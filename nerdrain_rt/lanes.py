@@ -19,8 +19,10 @@ Mark = torch.cuda.Event | None
 """A point in a lane's work; None where work is done when the call returns, as on a CPU."""
 
 OUT_OF_MEMORY = re.compile(r"out of memory|_ALLOC_FAILED")
-OF_A_GPU = re.compile(r"\bCUDA\b|\bHIP\b|CUBLAS_|CUDNN_|cuDNN|Triton Error")
+OF_A_GPU = re.compile(r"\bCUDA\b|\bHIP\b|\bMPS\b|CUBLAS_|CUDNN_|cuDNN|Triton Error")
 """In the messages of errors that come as plain RuntimeError from the libraries beneath PyTorch."""
+OF_A_PROCESSOR = "DefaultCPUAllocator"
+"""In PyTorch's message where the memory of a processor is short."""
 
 
 class Lane:
@@ -34,6 +36,11 @@ class Lane:
                 # PyTorch has 32 streams of each priority and begins with the first again: a graph is recorded in one of
                 # the others, which no lane is at work in. These steps are short and go before the network's.
                 self._stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether work is queued for the device, copies from and to pinned memory too, and `wait` waits for it."""
+        return self._stream is not None
 
     @contextmanager
     def after(self, mark: Mark = None) -> Iterator[None]:
@@ -89,6 +96,8 @@ def has_gpu_failed(error: BaseException) -> bool:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was too short, whichever library says so."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, RuntimeError) and OF_A_PROCESSOR in str(error):
         return True
     return has_gpu_failed(error) and bool(OUT_OF_MEMORY.search(str(error)))
 

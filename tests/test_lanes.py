@@ -155,6 +155,8 @@ def test_other_errors_pass(error):
         (torch.AcceleratorError("CUDA error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8.12 GiB, other allocations: 1 GiB)"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("ran out of memory in our own words"), False),
         (ValueError("CUDA error: out of memory"), False),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from nerdrain_rt.__main__ import run
 from nerdrain_rt.media.reader import VideoReader
+from nerdrain_rt.training.shower import Shower
 from tests import clips
 
 
@@ -28,6 +29,12 @@ def clip(tmp_path_factory) -> Path:
 
 def rain(*arguments: object) -> int:
     return run(["rain", *map(str, arguments), "--device", "cpu"])
+
+
+def test_on_apple_gpus_drops_fall_on_the_processor():
+    size = (96, 128)
+    places = Shower(seed=3, device="mps").begin(size).streaks(0).x
+    assert places.equal(Shower(seed=3, device="cpu").begin(size).streaks(0).x), "their GPUs have no float64"
 
 
 def pixels(path: Path) -> np.ndarray:

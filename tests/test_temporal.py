@@ -315,12 +315,20 @@ def test_a_frame_without_two_before_it_stands_alone():
 
 
 @pytest.mark.parametrize("what", ["Seen", "from_neighbours"])
-def test_frames_for_which_memory_is_short_stand_alone(what, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["GPU", "CPU"],
+)
+def test_frames_for_which_memory_is_short_stand_alone(what, error, monkeypatch):
     tries = []
 
     def too_much(*_, **__):
         tries.append(what)
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     derainer = Derainer(backend=SeesDrops())
     with monkeypatch.context() as patched:

@@ -37,7 +37,7 @@ class Backend(Protocol):
 
     Both are float32 on `device`; H and W are multiples of `multiple_of`. It returns the residual and
     not the clean image, so that half precision rounds the rain and never the picture.
-    Raises torch.OutOfMemoryError where the images are too large for the device's memory.
+    Raises an error that `lanes.is_out_of_memory` knows where the images are too large for the device's memory.
     """
 
     name: str

@@ -80,7 +80,7 @@ class CompileBackend:
     def __call__(self, rainy: Tensor) -> Tensor:
         """B 3 H W in [0, 1] to the residual, float32.
 
-        Raises torch.OutOfMemoryError where memory ran out, BackendError where the compiler fails.
+        Raises an error that `is_out_of_memory` knows where memory ran out, BackendError where the compiler fails.
         """
         try:
             return self._run(rainy.contiguous())
@@ -88,8 +88,6 @@ class CompileBackend:
             self._recorded = None
             raise
         except RuntimeError as error:
-            if "DefaultCPUAllocator" in str(error):
-                raise torch.OutOfMemoryError(str(error)) from error
             if isinstance(error, torch._dynamo.exc.TorchDynamoException):
                 reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
                 raise BackendError(f"compile: {reason}; use --backend eager") from error

@@ -53,7 +53,9 @@ class Shower:
         settings = MovingRainSettings(intensity=self.intensity, speed_m_s=self.speed_m_s)
         if self.is_night:
             settings = replace(settings, radiance=NIGHT_RADIANCE, exposure_seconds=NIGHT_EXPOSURE_SECONDS)
-        return MovingRain(size, TICKS, seed=self.seed, settings=settings, device=self.device)
+        # Apple's GPUs have no float64, in which the drops' places are kept.
+        device = "cpu" if torch.device(self.device).type == "mps" else self.device
+        return MovingRain(size, TICKS, seed=self.seed, settings=settings, device=device)
 
 
 def rain_on_image(source: Path, target: Path, shower: Shower, *, overwrite: bool = False) -> ImageReport:
