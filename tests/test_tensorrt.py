@@ -176,10 +176,7 @@ def test_waiting_for_the_engine_never_runs_another_backend(make):
 
 def test_a_cached_engine_runs_from_the_first_image_on(make, fake):
     make(wait_engine=True)(image())
-    again = make()
-    assert again.engines.is_ready(SIZE)
-    assert not again.engines.is_ready((16, 16))
-    assert value(again) == ENGINE_VALUE
+    assert value(make()) == ENGINE_VALUE
     assert len(fake.built) == 1
 
 
@@ -197,12 +194,35 @@ def test_every_size_has_an_engine_of_its_own(make, fake):
     assert not any(spec.is_dynamic for spec in fake.built)
 
 
-def test_sizes_within_a_profile_share_an_engine(make, fake):
+@pytest.mark.parametrize("target", [HERE, Target(HERE.capability)], ids=["this GPU", "its capability"])
+def test_sizes_within_a_range_share_the_engine_built_ahead_of_time(make, fake, cache, target):
     profile: Profile = ((16, 16), (32, 32), (64, 64))
-    backend = make(wait_engine=True, profile=profile)
+    spec = make_spec(tiny_weights(), profile, torch.float16, target, VERSIONS)
+    cache.store(spec, f"plan {spec.key}".encode(), name="tiny", seconds=1)
+    other = make_spec(tiny_weights(), ((16, 16), (32, 32), (128, 64)), torch.float32, target, VERSIONS)
+    cache.store(other, b"of another precision", name="tiny", seconds=1)
+    backend = make(wait_engine=True)
     for size in ((16, 64), (64, 16), (80, 16)):
         assert value(backend, size) == ENGINE_VALUE
-    assert [(spec.smallest, spec.largest) for spec in fake.built] == [((16, 16), (64, 64)), ((80, 16), (80, 16))]
+    assert [(spec.smallest, spec.largest) for spec in fake.built] == [((80, 16), (80, 16))]
+    assert len(fake.opened) == 2
+
+
+def test_an_engine_of_its_own_comes_before_that_of_a_range(make, fake, cache):
+    for profile in (((16, 16), SIZE, (64, 64)), (SIZE, SIZE, SIZE)):
+        spec = make_spec(tiny_weights(), profile, torch.float16, HERE, VERSIONS)
+        cache.store(spec, f"plan {spec.key}".encode(), name="tiny", seconds=1)
+    assert value(make()) == ENGINE_VALUE
+    assert [spec.is_dynamic for spec in fake.opened] == [False]
+
+
+def test_a_build_ends_with_the_backend_that_wanted_it(fake, cache):
+    fake.may_build.clear()
+    backend = TensorRTBackend(tiny_weights(), CPU, toolkit=fake.toolkit(), cache=cache, fallback=FakeBackend())
+    ask_for_an_engine(backend)
+    wait_for(lambda: bool(fake.built))
+    del backend
+    wait_for(lambda: not any(thread.name == "engine-build" for thread in threading.enumerate()))
 
 
 def test_only_so_many_engines_stay_loaded(make, fake):

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,6 @@ class Engines:
         dtype: torch.dtype,
         toolkit: Toolkit,
         *,
-        profile: Profile | None = None,
         wait_engine: bool = False,
         cache: EngineCache | None = None,
         announce: Callable[[str], None] | None = None,
@@ -83,7 +82,6 @@ class Engines:
         self._device = device
         self._dtype = dtype
         self._toolkit = toolkit
-        self._profile = profile
         self._tell = announce or _log.info
         self._warn = announce or _log.warning
         once = functools.cache(self._warn)  # a damaged engine is looked at again before it is built
@@ -121,11 +119,6 @@ class Engines:
             return None
         self._start(spec)
         return self._built_engine(spec)
-
-    def is_ready(self, size: Size) -> bool:
-        """Whether images of this size need not wait for a build."""
-        here, ahead = self._specs_for(size)
-        return here.key in self._loaded or any(self._cache.plan_path(spec).is_file() for spec in (here, ahead))
 
     def close(self) -> None:
         """Stop what is being built."""
@@ -195,14 +188,31 @@ class Engines:
             self.status = ""
 
     def _specs_for(self, size: Size) -> tuple[EngineSpec, EngineSpec]:
-        """The engine for images of this size on this GPU, and the one built ahead of time for all of its capability."""
+        """The engine for images of this size on this GPU, and the one built ahead of time for all of its capability.
+
+        Where neither is kept, but one for a range of sizes that holds this one is, those of the range.
+        """
         if size not in self._specs:
-            here, versions = self._toolkit.target, self._toolkit.versions
-            profile = self._profile if self._profile and is_within(size, self._profile) else (size, size, size)
-            targets = (here, Target(here.capability))
-            spec, ahead = (make_spec(self._weights, profile, self._dtype, target, versions) for target in targets)
-            self._specs[size] = (spec, ahead)
+            own = self._specs_of((size, size, size))
+            kept = (specs for specs in (own, *self._ranges_around(size)) if self._is_kept(specs))
+            self._specs[size] = next(kept, own)
         return self._specs[size]
+
+    def _specs_of(self, profile: Profile) -> tuple[EngineSpec, EngineSpec]:
+        here, versions = self._toolkit.target, self._toolkit.versions
+        targets = (here, Target(here.capability))
+        spec, ahead = (make_spec(self._weights, profile, self._dtype, target, versions) for target in targets)
+        return spec, ahead
+
+    def _ranges_around(self, size: Size) -> Iterator[tuple[EngineSpec, EngineSpec]]:
+        """Those of the ranges that engines are kept for, whatever weights and GPU they are of."""
+        for kept in self._cache.engines():
+            profile = kept.spec.smallest, kept.spec.usual, kept.spec.largest
+            if kept.spec.is_dynamic and is_within(size, profile):
+                yield self._specs_of(profile)
+
+    def _is_kept(self, specs: tuple[EngineSpec, EngineSpec]) -> bool:
+        return any(self._cache.plan_path(spec).is_file() for spec in specs)
 
 
 class LoggedProgress:

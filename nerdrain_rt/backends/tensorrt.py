@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from nerdrain_rt.backends.auto import key_of
 from nerdrain_rt.backends.engine_cache import EngineCache
 from nerdrain_rt.backends.engine_process import build_in_process
 from nerdrain_rt.backends.engine_runtime import Engine
-from nerdrain_rt.backends.engine_spec import EngineSpec, Profile, Size, installed_versions, this_gpu
+from nerdrain_rt.backends.engine_spec import EngineSpec, Size, installed_versions, this_gpu
 from nerdrain_rt.backends.engines import Engines, Toolkit
 from nerdrain_rt.errors import BackendError
 from nerdrain_rt.model.net import NerdRain
@@ -49,14 +50,12 @@ def load(
     dtype: torch.dtype | None = None,
     *,
     wait_engine: bool = False,
-    profile: Profile | None = None,
-    fallback: Backend | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> TensorRTBackend:
     """The network of `weights` on a GPU, by default in half precision; engines are loaded or built as sizes come.
 
-    Sizes within `profile` share one engine, every other has its own. `announce` takes a line on what becomes of
-    engines; else the log does. Raises BackendError where TensorRT cannot run.
+    Each size has its own, but for those within a range that one was built for ahead of time. `announce` takes a line on
+    what becomes of engines; else the log does. Raises BackendError where TensorRT cannot run.
     """
     if reason := why_missing(device):
         raise BackendError(f"tensorrt: {reason}")
@@ -67,8 +66,6 @@ def load(
         dtype,
         toolkit=toolkit,
         wait_engine=wait_engine,
-        profile=profile,
-        fallback=fallback,
         announce=announce,
     )
 
@@ -91,7 +88,6 @@ class TensorRTBackend:
         *,
         toolkit: Toolkit,
         wait_engine: bool = False,
-        profile: Profile | None = None,
         fallback: Backend | None = None,
         cache: EngineCache | None = None,
         announce: Callable[[str], None] | None = None,
@@ -105,11 +101,12 @@ class TensorRTBackend:
             device,
             self.dtype,
             toolkit,
-            profile=profile,
             wait_engine=wait_engine,
             cache=cache,
             announce=announce,
         )
+        # The thread that builds holds the engines, not this: where another backend is taken, the build ends.
+        weakref.finalize(self, self.engines.close)
         self._weights = weights
         self._fallback = fallback
 
