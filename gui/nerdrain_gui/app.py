@@ -71,6 +71,8 @@ def show_live(
     settings.page = 0
     settings.strength, settings.work_scale = derainer.settings.strength, derainer.settings.work_scale
     settings.device, settings.backend = derainer.settings.device, derainer.settings.backend
+    if live_settings is not None and live_settings.temporal is not None:
+        settings.compares_frames = live_settings.temporal
     given = Network(settings.backend, settings.device)
 
     def load(network: Network) -> Derainer:
@@ -84,7 +86,7 @@ def show_live(
         sinks=sinks,
         settings=live_settings,
     )
-    _run(app, MainWindow(_theme(app, settings), settings, session=session), name)
+    _run(app, MainWindow(_theme(app, settings), settings, session=session, keeps_settings=False), name)
 
 
 def _source(name: str) -> str:
@@ -117,8 +119,9 @@ def _run(app: QApplication, window: MainWindow, source: str | None) -> NoReturn:
     code = app.exec()
     # The window has put everything away. To unwind PyTorch would take a second more, and where a thread is inside the
     # network on a slow processor, the interpreter cannot and would abort.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as in a program without a console on Windows
+            stream.flush()
     os._exit(INTERRUPTED if received else code)
 
 

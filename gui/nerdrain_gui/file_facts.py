@@ -91,7 +91,8 @@ class FileLooker(QObject):
 
 def read_facts(path: Path) -> FileFacts:
     """The first picture of a file at thumbnail size, its measures and its length."""
-    import av
+    from nerdrain_rt.errors import MediaError
+    from nerdrain_rt.media.source import read_first_picture
 
     size = path.stat().st_size if path.is_file() else 0
     reader = QImageReader(str(path))
@@ -100,12 +101,9 @@ def read_facts(path: Path) -> FileFacts:
         image = reader.read()
         return FileFacts(_fitted(image), (image.height(), image.width()), 0.0, size)
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            frame = next(container.decode(stream))
-            seconds = container.duration / 1_000_000 if container.duration else 0.0
-            samples = upright(frame, (frame.height, frame.width), frame.rotation)
-    except (av.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
+        picture, seconds = read_first_picture(str(path))
+        samples = upright(picture, (picture.height, picture.width), picture.rotation)
+    except (MediaError, ValueError) as error:
         _log.info("%s: no picture: %s", path, error)
         return FileFacts(QImage(), bytes=size)
     return FileFacts(_fitted(as_image(samples)), samples.shape[:2], seconds, size)

@@ -119,7 +119,7 @@ def queue_file() -> Path:
 
 
 def read_jobs(path: Path) -> list[FileJob]:
-    """The jobs of the last time; one that was being worked on waits again. None where nothing can be read."""
+    """The jobs of the last time; one that was being worked on waits again. Empty where nothing can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return [_from_json(item) for item in content["jobs"]] if content["format"] == FORMAT else []

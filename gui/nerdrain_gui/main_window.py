@@ -58,9 +58,17 @@ class MainWindow(QMainWindow):
     """Puts session, queue and pages together."""
 
     def __init__(
-        self, theme: Theme, settings: Settings, *, session: Session | None = None, queue: JobQueue | None = None
+        self,
+        theme: Theme,
+        settings: Settings,
+        *,
+        session: Session | None = None,
+        queue: JobQueue | None = None,
+        keeps_settings: bool = True,
     ) -> None:
         super().__init__()
+        self._keeps_settings = keeps_settings
+        self._tray: QSystemTrayIcon | None = None
         self.setWindowTitle("NeRD-Rain RT")
         self.setWindowIcon(app_icon())
         self.setAcceptDrops(True)
@@ -127,10 +135,7 @@ class MainWindow(QMainWindow):
         self.show_page(PREVIEW)
         self.sidebar.setVisible(not is_bare)
         self.preview.set_bare(is_bare)
-        if is_bare:
-            self.showFullScreen()
-        else:
-            self.showNormal()
+        self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
 
     def tell_of_fault(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         """An error of ours that nothing caught: a message in place of Qt's abort."""
@@ -146,7 +151,8 @@ class MainWindow(QMainWindow):
         if not self.isFullScreen():
             self._settings.geometry = self.saveGeometry()
         self._settings.page = self.pages.currentIndex()
-        self._settings.write()
+        if self._keeps_settings:
+            self._settings.write()
         self.hide()
         self._looker.shut_down()
         until = time.monotonic() + PATIENCE_SECONDS
@@ -271,9 +277,11 @@ class MainWindow(QMainWindow):
         if not self.isActiveWindow():
             QApplication.alert(self)
             if QSystemTrayIcon.isSystemTrayAvailable():
-                tray = QSystemTrayIcon(app_icon(), self)
-                tray.show()
-                tray.showMessage("NeRD-Rain RT", text, app_icon())
+                if self._tray is None:
+                    self._tray = QSystemTrayIcon(app_icon(), self)
+                    self._tray.activated.connect(self.activateWindow)
+                self._tray.show()
+                self._tray.showMessage("NeRD-Rain RT", text, app_icon())
 
     def _ask_for_file(self) -> None:
         dialog = self._dialog(self.tr("Open a video"), QFileDialog.FileMode.ExistingFile)

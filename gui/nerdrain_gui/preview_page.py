@@ -306,6 +306,8 @@ class PreviewPage(Page):
             self.full_button,
         ):
             part.setEnabled(False)
+        for button in (self.record_button, self.camera_button):
+            button.setChecked(False)
         self.close_button.hide()
         self._show_paused(True)
 

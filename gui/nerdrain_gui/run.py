@@ -115,6 +115,7 @@ class Run:
         self._ending: list[threading.Thread] = []
         self._faults: Counter[str] = Counter()
         self._told = 0.0
+        self._told_of = ""
 
     def stop(self) -> None:
         """Ask the thread to end."""
@@ -231,8 +232,7 @@ class Run:
         while not self._is_stopping:
             self._derainer = derainer
             self.apply()
-            used = (derainer.backend.name, str(derainer.backend.device))
-            self._tell("network_changed", network, used)
+            self._tell_of_network(network, derainer)
             self._tell("status_changed", translate("Run", "Opening {0}…").format(source_in_words(self._name)))
             position = self._play_with(derainer, position)
             if self._other is None:
@@ -241,14 +241,14 @@ class Run:
 
     def _show_first_frame(self) -> None:
         """Show a file's first frame as it is; a slow network takes seconds for its first."""
-        import av
-
+        from nerdrain_rt.errors import MediaError
         from nerdrain_rt.frame import Frame
+        from nerdrain_rt.media.source import read_first_picture
 
         if not Path(self._name).is_file():
             return
-        with suppress(av.FFmpegError, OSError, StopIteration, IndexError), av.open(self._name) as container:
-            picture = next(container.decode(container.streams.video[0]))
+        with suppress(MediaError):
+            picture, _ = read_first_picture(self._name)
             frame = Frame(picture, picture.pts or 0, picture.time_base or Fraction(1))
             if not self._is_stopping:
                 self._parts.screen.show(Pair(frame, frame, picture.rotation, is_derained=False))
@@ -258,9 +258,11 @@ class Run:
         from nerdrain_rt.live import LiveSettings, Sinks
         from nerdrain_rt.pipeline import derain_live
 
-        self._sinks = Sinks()
-        for sink in self._parts.sinks:
-            self._sinks.add(sink)
+        sinks = Sinks()
+        for sink in (*self._parts.sinks, self._recording, self._camera):
+            if sink is not None:
+                sinks.add(sink)
+        self._sinks = sinks
         settings = replace(self._parts.settings or LiveSettings(), keep_rainy=True, tick_seconds=TICK_SECONDS)
         with self._parts.open_source(self._name) as source:
             self._source = source
@@ -301,6 +303,8 @@ class Run:
             self._told = now
             stats, derainer = step.stats, self._derainer
             assert derainer is not None
+            if derainer.backend.name != self._told_of:  # `auto` says what it took when it has seen a frame
+                self._tell_of_network(self._choices.network, derainer)
             figures = Figures(
                 stats.fps,
                 stats.latency_ms,
@@ -339,10 +343,14 @@ class Run:
             derainer = self._derainer
             if derainer is not None and fresh.backend.device == derainer.backend.device:
                 derainer.backend = fresh.backend
-                self._tell("network_changed", network, (fresh.backend.name, str(fresh.backend.device)))
+                self._tell_of_network(network, derainer)
             else:
                 self._other = network, fresh
         self._tell("status_changed", "")
+
+    def _tell_of_network(self, network: Network, derainer: Derainer) -> None:
+        self._told_of = derainer.backend.name
+        self._tell("network_changed", network, (self._told_of, str(derainer.backend.device)))
 
     def _tell(self, signal: str, *values: object) -> None:
         """Emit, unless the window shows something else by now."""

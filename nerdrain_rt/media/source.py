@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 MICROSECONDS = 1_000_000
@@ -60,6 +61,18 @@ def find_video_stream(container: InputContainer, source: str) -> VideoStream:
     if stream.codec_context is None:
         raise MediaError(f"{source}: the video is in a codec that FFmpeg cannot decode")
     return stream
+
+
+def read_first_picture(source: str) -> tuple[VideoFrame, float]:
+    """The first picture of a video as it is stored, and the video's seconds, 0 where unknown; raises MediaError."""
+    with open_source(source) as container:
+        try:
+            picture = next(container.decode(find_video_stream(container, source)), None)
+        except av.FFmpegError as error:
+            raise MediaError(f"{source}: {explain(error)}") from error
+        if picture is None:
+            raise MediaError(f"{source}: no picture can be decoded")
+        return picture, (container.duration or 0) / MICROSECONDS
 
 
 def is_cover_art(stream: Stream) -> bool:
