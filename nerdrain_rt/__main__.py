@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,9 @@ from nerdrain_rt.ending import INTERRUPTED, end_signals
 
 def main() -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 failed, 2 refused, 130 interrupted or terminated."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what it cannot write
     for number in end_signals():
         signal.signal(number, signal.default_int_handler)
     try:
@@ -45,7 +49,7 @@ def run(arguments: list[str]) -> int:
             console.stderr.print_exception()
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        console.error(f"output: {error.strerror or error}")
+        console.error(f"{error.filename or 'output'}: {error.strerror or error}")
         return 1
     except Exception as error:
         if is_verbose:

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from nerdrain_rt.media.report import StreamReport
 from nerdrain_rt.pipeline import Progress, VideoReport
@@ -21,23 +21,24 @@ LINE_SECONDS = 10
 """Between lines of progress where there is no terminal to draw a bar on."""
 ACTIONS = {"derained": "derained", "copied": "kept", "reencoded": "re-encoded", "dropped": "lost"}
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""Names of files and addresses are printed as they are: what looks like markup in them is none."""
 
 
 def error(message: object) -> None:
     """One line in red on stderr."""
-    stderr.print(f"[red]error:[/] {escape(str(message))}")
+    stderr.print(Text.assemble(("error:", "red"), f" {message}"))
 
 
 def warn(message: object) -> None:
     """One line in yellow on stderr."""
-    stderr.print(f"[yellow]warning:[/] {escape(str(message))}")
+    stderr.print(Text.assemble(("warning:", "yellow"), f" {message}"))
 
 
 def note(message: str) -> None:
     """One line on stderr."""
-    stderr.print(escape(message))
+    stderr.print(message)
 
 
 def log_handler() -> RichHandler:
@@ -47,7 +48,7 @@ def log_handler() -> RichHandler:
 
 def print_json(content: Mapping[str, Any]) -> None:
     """One object, one line, on stdout."""
-    stdout.print(json.dumps(content, ensure_ascii=False), markup=False)
+    stdout.print(json.dumps(content))
 
 
 def follow(progress: Iterable[Progress], name: str, *, is_quiet: bool) -> VideoReport:
@@ -94,10 +95,11 @@ def _with_lines(progress: Iterable[Progress], name: str) -> Iterator[Progress]:
 
 def print_report(report: VideoReport) -> None:
     """Two or more lines on stderr: the result, the streams, the warnings."""
-    stderr.print(
-        f"[green]{escape(report.output)}[/]: {report.frames_out} frames in {report.seconds:.1f} s"
+    result = (
+        f": {report.frames_out} frames in {report.seconds:.1f} s"
         f" ({report.fps:.2f} fps, {report.device}, {report.backend}, {report.precision})"
     )
+    stderr.print(Text.assemble((report.output, "green"), result))
     for stream in report.streams:
         note(f"  {describe_stream(stream)}")
     for message in report.warnings:

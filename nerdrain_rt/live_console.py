@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.status import Status
+from rich.text import Text
 
 from nerdrain_rt import console
 from nerdrain_rt.errors import DerainError
@@ -36,7 +37,7 @@ def follow(progress: Iterable[LiveProgress], name: str) -> Iterator[LiveProgress
     work_scale: float | None = None
     shown = time.monotonic()
     seconds = 0.2 if console.stderr.is_terminal else LINE_SECONDS
-    status = Status(name, console=console.stderr)
+    status = Status(Text(name), console=console.stderr)
     if console.stderr.is_terminal:
         status.start()
     try:
@@ -52,7 +53,7 @@ def follow(progress: Iterable[LiveProgress], name: str) -> Iterator[LiveProgress
             if time.monotonic() - shown >= seconds and step.report is None:
                 shown = time.monotonic()
                 if console.stderr.is_terminal:
-                    status.update(f"{name}: {describe(step.stats)}")
+                    status.update(Text(f"{name}: {describe(step.stats)}"))
                 else:
                     console.note(f"{name}: {describe(step.stats)}")
             if step.report is not None:

@@ -239,6 +239,17 @@ def test_weights_commands_import_list_and_describe(tiny_weights, tmp_path, monke
     assert "no weights of this name" in one_line(capsys.readouterr().err)
 
 
+def test_names_are_printed_as_they_are(tmp_path, tiny_weights):
+    sources = [tmp_path / name for name in ("dash [models] [red]08:100:30.mp4", os.fsdecode(b"K\xf6ln.mp4"))]
+    for source in sources:
+        source.write_text("no video")
+    command = [sys.executable, "-m", "nerdrain_rt", "video", *sources, "-o", tmp_path, "--weights", tiny_weights]
+    done = subprocess.run([*command, "--backend", "eager", "--json"], capture_output=True, text=True, check=False)
+    assert [json.loads(line)["input"] for line in done.stdout.splitlines()] == list(map(str, sources))
+    assert sources[0].name in done.stderr
+    assert r"K\udcf6ln.mp4" in done.stderr
+
+
 def test_version_is_printed(capsys):
     assert run(["--version"]) == 0
     assert one_line(capsys.readouterr().out).startswith("nerdrain-rt ")

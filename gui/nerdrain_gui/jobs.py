@@ -135,7 +135,7 @@ def write_jobs(path: Path, jobs: Iterable[FileJob]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     content = {"format": FORMAT, "jobs": [asdict(job) for job in jobs]}
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     temporary.replace(path)
 
 

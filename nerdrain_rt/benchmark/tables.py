@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from nerdrain_rt import console
@@ -34,12 +33,12 @@ def print_tables(report: Report) -> None:
     console.stdout.print(_model_table(report))
     for row in report.model:
         if remark := row.reason or row.note:
-            console.stdout.print(escape(f"{_subject(row)}: {remark}"))
+            console.stdout.print(f"{_subject(row)}: {remark}")
     if report.pipeline:
         console.stdout.print(_pipeline_table(report.pipeline))
     for failed in report.pipeline:
         if failed.reason:
-            console.stdout.print(escape(f"pipeline at {size_name(failed.size)}: {failed.reason}"))
+            console.stdout.print(f"pipeline at {size_name(failed.size)}: {failed.reason}")
     if advice := report.advice():
         console.stdout.print(f"Real time here? (the network alone, counting on {MARGIN:.0%} of its speed)")
     for answer in advice:
@@ -88,7 +87,7 @@ def _pipeline_table(rows: Sequence[PipelineRow]) -> Table:
 
 def _table(title: str, names: Sequence[str], figures: Sequence[str]) -> Table:
     """Narrow enough for 80 columns."""
-    table = Table(title=escape(title), title_justify="left", caption_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", caption_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=True)
     for figure in figures:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import typer
-from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
@@ -155,11 +154,11 @@ def _follow(comparisons: Iterable[Comparison], limit: int | None) -> Iterator[Co
 
 
 def _print_table(result: Result, source: Path) -> None:
-    table = Table(title=escape(str(source)), title_justify="left", show_header=False)
+    table = Table(title=str(source), title_justify="left", show_header=False)
     for name, value in summary(result).items():
         if value is not None:
             table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
     if isinstance(result, Harm):
         worst = result.rows[result.worst_frame]
-        table.add_row("worst frame", f"{escape(worst.name)}: {worst.psnr:.2f} dB, {worst.changed_share:.2%} changed")
+        table.add_row("worst frame", f"{worst.name}: {worst.psnr:.2f} dB, {worst.changed_share:.2%} changed")
     console.stdout.print(table)

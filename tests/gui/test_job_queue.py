@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from pathlib import Path
 
@@ -257,3 +258,16 @@ def test_shutting_down_within_a_slow_frame_gives_up_waiting_and_clears_up(queue,
 def test_a_turned_clip_is_listed_upright(app, tmp_path):
     facts = read_facts(clips.video(tmp_path / "turned.mp4", size=(48, 64), frames=2, rotation=90))
     assert facts.size == (64, 48)
+
+
+def test_a_clip_with_broken_tags_is_listed_with_its_picture(app, tmp_path):
+    mjpeg = {"codec": "mjpeg", "pixel_format": "yuvj420p", "metadata": {"title": "Koeln"}}
+    clip = clips.video(tmp_path / "rain.avi", size=(48, 64), frames=2, **mjpeg)
+    clip.write_bytes(clip.read_bytes().replace(b"Koeln", b"K\xf6\xf6ln"))
+    assert read_facts(clip).size == (48, 64)
+
+
+def test_a_queue_keeps_names_that_are_not_unicode(tmp_path):
+    job = FileJob(os.fsdecode(b"/rain/K\xf6ln.mp4"))
+    write_jobs(tmp_path / "queue.json", [job])
+    assert read_jobs(tmp_path / "queue.json") == [job]
