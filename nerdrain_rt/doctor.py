@@ -80,8 +80,10 @@ def _rows(content: dict[str, Any] | list[Any]) -> list[tuple[str, str]]:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "not told"
     if isinstance(value, dict):
-        if set(value.values()) <= {True, False}:
+        if all(isinstance(part, bool) for part in value.values()):
             missing = ", ".join(name for name, is_there in value.items() if not is_there)
             present = ", ".join(name for name, is_there in value.items() if is_there)
             return present + (f"\nnot usable here: {missing}" if missing else "")
@@ -150,9 +152,9 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     return True
 
 
-def _find_cameras() -> list[str]:
+def _find_cameras() -> list[dict[str, Any]]:
     return [
-        f"{camera.address} ({camera.name}): {', '.join(camera_modes(camera.address)) or 'modes not told'}"
+        {"address": camera.address, "name": camera.name, "modes": camera_modes(camera.address)}
         for camera in list_cameras()
     ]
 

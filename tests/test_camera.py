@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 import pytest
 
+from nerdrain_rt import doctor
 from nerdrain_rt.errors import CameraError, UsageError
 from nerdrain_rt.media import camera, live_stream
 from nerdrain_rt.media.camera import Camera, camera_modes, list_cameras, parse_modes
@@ -149,6 +150,15 @@ def test_what_is_no_camera_is_told_with_those_there_are(two_cameras):
 def test_modes_are_read_from_what_ffmpeg_prints():
     assert list(parse_modes(V4L2)) == ["yuyv422 640x480 1280x720", "mjpeg 640x480 1280x720 1920x1080"]
     assert list(parse_modes(DSHOW)) == ["mjpeg 1280x720 up to 30/s", "yuyv422 640x480 up to 30/s"]
+
+
+def test_doctor_gives_what_opens_each_camera(two_cameras):
+    cameras = doctor.examine()["cameras"]
+    assert [(camera["address"], camera["name"]) for camera in cameras] == [
+        ("/dev/video2", "Dash Cam HD"),
+        ("/dev/video10", "Capture Card"),
+    ]
+    doctor.doctor_command()
 
 
 def test_a_camera_that_is_not_there_has_no_modes():

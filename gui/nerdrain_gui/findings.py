@@ -152,7 +152,7 @@ def _backend(name: str, what: dict[str, Any]) -> Line:
     return Line(backend_in_words(name), _sentence(what.get("reason") or ""), "faint")
 
 
-def _cameras(cameras: Any) -> tuple[Line, ...]:
+def _cameras(cameras: list[dict[str, Any]]) -> tuple[Line, ...]:
     if not cameras:
         return (
             Line(
@@ -161,17 +161,12 @@ def _cameras(cameras: Any) -> tuple[Line, ...]:
                 "faint",
             ),
         )
-    return tuple(
-        Line(str(camera.get("name") or camera.get("path")), _camera_modes(camera))
-        if isinstance(camera, dict)
-        else Line(str(camera))
-        for camera in cameras
-    )
+    return tuple(Line(camera["name"] or camera["address"], _camera_modes(camera)) for camera in cameras)
 
 
 def _camera_modes(camera: dict[str, Any]) -> str:
-    modes = camera.get("modes") or []
-    return translate("Findings", "{0} modes").format(len(modes)) if modes else str(camera.get("path", ""))
+    modes = camera["modes"]
+    return translate("Findings", "{0} modes").format(len(modes)) if modes else str(camera["address"])
 
 
 def _encoders(encoders: dict[str, bool]) -> tuple[Line, ...]:

@@ -75,12 +75,4 @@ class SourceMenu(QMenu):
 
 def cameras_of(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What opens each camera that doctor found, and its name for a person."""
-    return [_camera(camera) for camera in facts.get("cameras", [])]
-
-
-def _camera(camera: Any) -> tuple[str, str]:
-    """Of a camera that doctor gives as a mapping or a line."""
-    if isinstance(camera, dict):
-        path = str(camera.get("path") or camera.get("name"))
-        return path, str(camera.get("name") or path)
-    return str(camera).split(" (")[0], str(camera)
+    return [(camera["address"], camera["name"] or camera["address"]) for camera in facts.get("cameras", [])]

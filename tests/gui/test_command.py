@@ -3,6 +3,8 @@ import json
 import pytest
 from nerdrain_gui import app as application
 from nerdrain_gui.findings import backend_in_words, benchmark_rows, findings, verdict
+from nerdrain_gui.settings import Settings
+from nerdrain_gui.source_menu import cameras_of
 
 from nerdrain_rt import gui_command
 from nerdrain_rt.doctor import examine
@@ -26,6 +28,7 @@ def test_the_command_opens_what_it_is_given(monkeypatch):
 
 def test_a_live_source_is_shown_with_the_derainer_that_is_there(app, tmp_path, monkeypatch):
     from nerdrain_rt.derainer import Derainer, DerainSettings
+    from nerdrain_rt.live import LiveSettings
     from nerdrain_rt.media.live_source import LiveSourceSettings
     from tests.clips import video
     from tests.fakes import FakeBackend
@@ -35,6 +38,7 @@ def test_a_live_source_is_shown_with_the_derainer_that_is_there(app, tmp_path, m
         window.open(name)
         wait_until(lambda: backend.shapes and window.preview.canvas.picture is not None)
         assert window.session.settings == (0.5, 0.5)
+        assert not window._settings.compares_frames
         window.close()
         flush()
         raise SystemExit
@@ -45,8 +49,16 @@ def test_a_live_source_is_shown_with_the_derainer_that_is_there(app, tmp_path, m
     monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
     clip = video(tmp_path / "rain.mp4", size=(32, 32), frames=25)
     with pytest.raises(SystemExit):
-        application.show_live(str(clip), LiveSourceSettings(loop=True), derainer)
+        application.show_live(
+            str(clip), LiveSourceSettings(loop=True), derainer, live_settings=LiveSettings(temporal=False)
+        )
     assert set(backend.shapes) == {(1, 3, 16, 16)}
+    assert Settings.read().strength == 1, "what was asked for once is not remembered"
+
+
+def test_cameras_are_offered_by_what_opens_them():
+    camera = {"address": "Camera (NVIDIA Broadcast)", "name": "Camera (NVIDIA Broadcast)", "modes": []}
+    assert cameras_of({"cameras": [camera]}) == [(camera["address"], camera["name"])]
 
 
 def test_a_file_named_by_its_url_is_a_path():
