@@ -258,7 +258,7 @@ def test_base_is_not_written_over(base, new):
 
 
 def test_folder_as_a_file_of_weights_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match="a folder"):
+    with pytest.raises(WeightsError, match="not a file that can be replaced"):
         save_weights(tied_state(), tmp_path, metadata={})
 
 

@@ -329,6 +329,7 @@ def test_codec_and_options_are_obeyed(tmp_path: Path) -> None:
         ("clip.mp4", {"overwrite": True}, "is the source itself"),
         ("link.mp4", {"overwrite": True}, "is the source itself"),
         ("hard.mp4", {"overwrite": True}, "is the source itself"),
+        ("pipe.mp4", {"overwrite": True}, "is not a file that can be replaced"),
     ],
 )
 def test_what_cannot_be_is_refused_before_it_starts(
@@ -338,6 +339,10 @@ def test_what_cannot_be_is_refused_before_it_starts(
     (tmp_path / "there.mp4").write_text("precious")
     (tmp_path / "link.mp4").symlink_to(source)
     (tmp_path / "hard.mp4").hardlink_to(source)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+    else:
+        (tmp_path / "pipe.mp4").mkdir()
     before, samples = left_in(tmp_path), source.read_bytes()
     with pytest.raises(UsageError, match=message) as caught:
         copy(source, tmp_path / name, **settings)

@@ -30,7 +30,7 @@ def whole_file(target: Path, *, source: Path, overwrite: bool) -> Iterator[Path]
 def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
     """The hidden name under which the result is made, of the same suffix; a link's is beside the file it points to.
 
-    Raises `UsageError` for a target that exists, is the source, or has no writable folder.
+    Raises `UsageError` for a target that exists, is the source, a device or a folder, or has no writable folder.
     """
     folder = _behind_links(target).parent
     if not folder.is_dir():
@@ -39,6 +39,8 @@ def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
         raise UsageError(f"{target}: the folder {folder} is not writable")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the source itself; choose another name")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target}: is not a file that can be replaced")
     if os.path.lexists(target) and not overwrite:
         raise UsageError(f"{target}: exists; allow overwriting or choose another name")
     stem = target.stem.replace("%", "_")  # FFmpeg takes %d in a picture's name for a series

@@ -124,8 +124,8 @@ def save_update(new: str | Path, path: Path, *, base: str = BASE) -> None:
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all."""
-    if not path.name or path.is_dir():
-        raise WeightsError(f"{path}: cannot be written: a folder")
+    if not path.name or (path.exists() and not path.is_file()):
+        raise WeightsError(f"{path}: cannot be written: not a file that can be replaced")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,10 +153,14 @@ def _read(name: str | Path) -> _File:
     if not path.is_file():
         known = ", ".join(list_weights())
         raise WeightsError(f"{name}: no weights of this name and no such file; there are {known}")
-    sha256, expected = _sha256(path), BUNDLED.get(str(name))
+    expected = BUNDLED.get(str(name))
+    try:
+        sha256, is_checkpoint = _sha256(path), _is_checkpoint(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
     if expected is not None and sha256 != expected:
         raise WeightsError(f"{path}: damaged, its SHA-256 is {sha256[:12]}..., expected {expected[:12]}...; reinstall")
-    if _is_checkpoint(path):
+    if is_checkpoint:
         return _File(path, sha256, read_published(path), {})
     return _File(path, sha256, *_read_safetensors(path))
 
