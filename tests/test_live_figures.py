@@ -78,6 +78,13 @@ def test_the_meter_tells_of_the_last_seconds_only():
     assert meter.count == 100
 
 
+def test_the_meter_takes_the_nearest_rank():
+    meter = Meter()
+    for milliseconds in range(20, 0, -1):
+        meter.add(0.0, milliseconds)
+    assert [meter.quantile(share) for share in (0.0, 0.5, 0.95, 1.0)] == [1, 10, 19, 20]
+
+
 def test_a_timeline_keeps_intervals_and_follows_jumps():
     timeline = Timeline(started=50.0)
     seconds = [timeline.place(time, arrived) * float(LIVE_TIME_BASE) for time, arrived in [

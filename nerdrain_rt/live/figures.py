@@ -131,4 +131,4 @@ class Meter:
     def quantile(self, share: float) -> float | None:
         """Of the latencies lately."""
         latencies = sorted(milliseconds for _, milliseconds in list(self._recent))
-        return latencies[min(len(latencies) - 1, math.ceil(share * len(latencies)))] if latencies else None
+        return latencies[max(0, math.ceil(share * len(latencies)) - 1)] if latencies else None
