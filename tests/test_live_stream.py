@@ -296,6 +296,7 @@ def test_the_test_picture_keeps_its_time():
 
 def test_passwords_are_not_shown():
     assert without_password("rtsp://me:secret@cam.local:554/1?a=b") == "rtsp://me:***@cam.local:554/1?a=b"
+    assert without_password("rtsp://me:p@ss:w@cam.local/a@b") == "rtsp://me:***@cam.local/a@b"
     assert without_password("rtsp://cam.local/1") == "rtsp://cam.local/1"
     assert without_password("srt://h:1?mode=caller&passphrase=secret&latency=9").endswith("&passphrase=***&latency=9")
     assert without_password("rtsp://h/user=me&password=secret&channel=1").endswith("/user=me&password=***&channel=1")

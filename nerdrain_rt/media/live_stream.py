@@ -323,7 +323,7 @@ def open_test_picture(settings: LiveSourceSettings) -> LiveStream:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown and logged."""
-    url = re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", url)
+    url = re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", url)
     return re.sub(r"\b(pass\w*|pwd|token)=[^&]*", r"\1=***", url, flags=re.IGNORECASE)
 
 
