@@ -218,11 +218,13 @@ def image(
 
     def run(job: Job) -> dict[str, Any]:
         started = time.monotonic()
+        derainer.warnings.clear()
         report = derain_image(job.source, job.target, derainer.residual, overwrite=overwrite)
         seconds = time.monotonic() - started
+        warnings = [*report.warnings, *derainer.warnings]
         if not quiet and not as_json:
             console.note(f"{report.output}: {report.size[1]}x{report.size[0]}, {report.bits} bits, {seconds:.1f} s")
-            for message in report.warnings:
+            for message in warnings:
                 console.warn(message)
         return {
             "input": str(report.input),
@@ -233,7 +235,7 @@ def image(
             "device": str(derainer.backend.device),
             "backend": derainer.backend.name,
             "precision": precision_name(derainer.backend.dtype),
-            "warnings": report.warnings,
+            "warnings": warnings,
         }
 
     run_jobs(jobs, run, as_json=as_json, is_verbose=verbose)
