@@ -18,12 +18,13 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whoever else writes it; raises OSError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
         partial = Path(file.name)
-        try:
+    try:
+        with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        partial.chmod(0o644)  # as other files; temporary ones are for their owner only
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
