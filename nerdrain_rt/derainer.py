@@ -255,9 +255,9 @@ class Derainer:
     def finish(self, predicted: Iterable[Predicted], on: int = 0) -> Iterator[Frame]:
         """The last step: each frame with the residual in its picture.
 
-        But for `gather` and `compare` the only one in which the host waits for the device. A frame's tensors live until then, so
-        that no lane gets memory in which another is still at work. Raises BackendError where the network's sums
-        overflow.
+        But for `gather` and `compare` the only one in which the host waits for the device. A frame's tensors live until
+        then, so that no lane gets memory in which another is still at work. Raises BackendError where the network's
+        sums overflow.
         """
         lane = self._lane("finish", on)
         for frame, parts in predicted:

@@ -98,6 +98,8 @@ class EncoderSettings:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
+            if not self.options:
+                raise UsageError(f"{self.codec} does not encode yuv420p, as live outputs are") from error
             given = ", ".join(f"{key}={value}" for key, value in self.options.items())
             raise UsageError(f"{self.codec} does not start with {given}: {explain(error)}") from error
         if unknown := sorted(set(context.options) & set(self.options)):

@@ -289,6 +289,34 @@ def test_recording_is_playable(session, clip, tmp_path):
         assert sum(1 for _ in container.decode(video=0)) > 5
 
 
+def test_recording_goes_on_when_another_device_takes_over(session, clip, tmp_path):
+    session.open(clip)
+    wait_until(lambda: session.heard.pictures > 1)
+    session.set_recording(tmp_path / "live.mp4")
+    wait_until((tmp_path / "live.mp4").exists)
+    other = FakeBackend()
+    other.device = torch.device("cpu", 0)
+    session._parts.load = lambda network: Derainer(backend=other)
+    session.set_network(Network(device="cpu:0"))
+    wait_until(lambda: len(list(tmp_path.glob("live*.mp4"))) == 2)
+    count = session.heard.pictures
+    wait_until(lambda: session.heard.pictures > count + 15)
+    session.close()
+    assert session.shut_down(10)
+    for path in tmp_path.glob("live*.mp4"):
+        with av.open(str(path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) > 0
+
+
+def test_a_backend_that_is_chosen_with_the_first_frames_is_told_of(session, clip):
+    chosen = FakeBackend()
+    session._parts.load = lambda network: Derainer(backend=chosen)
+    session.open(clip)
+    wait_until(lambda: session.heard.figures)
+    chosen.name = "fused"
+    wait_until(lambda: session.heard.networks[-1] == (Network(), ("fused", "cpu")))
+
+
 def test_a_virtual_camera_that_is_not_there_is_told_of(session, clip):
     states = []
     session.camera_changed.connect(states.append)
