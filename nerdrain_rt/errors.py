@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""The errors this package raises on purpose; those of one module (`JobError`, `Diverged`) are defined there.
 
 DerainError             one line says what failed, what was got, what would work
 |- UsageError           refused before anything started: wrong option, target exists

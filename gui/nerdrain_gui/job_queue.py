@@ -62,11 +62,6 @@ class JobQueue(QAbstractTableModel):
         self._saving.timeout.connect(self.save)
 
     @property
-    def is_on(self) -> bool:
-        """Whether jobs are being done, or are to be when one comes."""
-        return self._is_on
-
-    @property
     def is_paused(self) -> bool:
         """Whether the job at hand stands still."""
         return self._worker is not None and not self._worker.may_run.is_set()

@@ -200,7 +200,7 @@ class PreviewPage(Page):
         self.canvas.wanted_changed.connect(session.want)
         self.canvas.activated.connect(self.full_screen_wanted)
         self.full_button.clicked.connect(self.full_screen_wanted)
-        self.play_button.clicked.connect(self._toggle_pause)
+        self.play_button.clicked.connect(session.toggle_pause)
         self.step_button.clicked.connect(session.step)
         self.loop_button.toggled.connect(self._set_looping)
         self.position.sought.connect(self._seek)
@@ -247,12 +247,6 @@ class PreviewPage(Page):
         self._settings.shows_figures = not self._settings.shows_figures
         if not self._settings.shows_figures:
             self.canvas.show_figures("")
-
-    def _toggle_pause(self) -> None:
-        if not self._session.is_open and self._settings.recent:
-            self.open(self._settings.recent[0])
-        else:
-            self._session.toggle_pause()
 
     def _skip(self, seconds: float) -> None:
         if self._opened and self._opened.duration:

@@ -21,7 +21,7 @@ from nerdrain_rt.model.net import NerdRain
 if TYPE_CHECKING:
     from nerdrain_rt.model.weights import Weights
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 LOWEST_CAPABILITY = (8, 0)
 GRAPHS = 3
@@ -117,10 +117,10 @@ class FusedBackend:
             except RuntimeError as error:
                 if is_out_of_memory(error):
                     raise
-                logger.warning("fused: runs without a CUDA graph: %s", first_line(error))
+                _log.warning("fused: runs without a CUDA graph: %s", first_line(error))
                 recorded = None
             else:
-                logger.debug("recorded a graph for %s", tuple(rainy.shape))
+                _log.debug("recorded a graph for %s", tuple(rainy.shape))
                 recorded = Graph(graph, static, residual)
         torch.cuda.current_stream().wait_stream(stream)
         return recorded

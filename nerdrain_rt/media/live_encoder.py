@@ -18,6 +18,7 @@ from av.video.frame import PictureType
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import starts
 from nerdrain_rt.media.containers import holds
+from nerdrain_rt.media.encoder_options import RATE_OPTIONS
 from nerdrain_rt.media.live_base import LIVE_TIME_BASE
 from nerdrain_rt.media.picture_copies import PictureCopies, limited
 from nerdrain_rt.media.report import explain
@@ -55,7 +56,6 @@ LOW_LATENCY = {
 }  # fmt: skip
 """By encoder, or by the maker of the hardware in which an encoder's name ends."""
 ANY_OTHER = {"b": "8M"}
-RATE_OPTIONS = {"b", "qp", "cq", "global_quality"}
 PACKETS_AHEAD = 16
 """Between the encoder and a server; when it takes no more, frames are dropped."""
 BITS_PER_PIXEL = 0.13

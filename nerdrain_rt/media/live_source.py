@@ -17,7 +17,7 @@ def open_source(name: str, settings: LiveSourceSettings | None = None) -> LiveSo
     """The source called `name`, which connects when it is entered.
 
     A number, a device (/dev/video0) or a camera's name is a camera, something with "://" an address, "test" a
-    moving test picture with a tone; anything else has to be a file. Raises UsageError for what is none of these.
+    moving test picture with a tone; anything else has to be a file. Raises CameraError for what is none of these.
     """
     settings = settings or LiveSourceSettings()
     if name == "test":

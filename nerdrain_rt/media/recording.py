@@ -46,7 +46,6 @@ class Recording(Sink):
         self.files: list[Path] = []
         """What was recorded so far."""
         self._segment = segment_seconds
-        self._overwrite = overwrite
         self._encoder_settings = encoder or EncoderSettings()
         self._encoder: LiveEncoder | None = None
         container_format = FORMATS.get(self.path.suffix.lower())
