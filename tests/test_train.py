@@ -216,6 +216,47 @@ def test_steps_that_are_not_finite_change_nothing_and_end_the_run(settings, tmp_
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def test_steps_that_are_not_finite_do_not_reach_the_checkpoint(settings, tmp_path, caplog):
+    run_of = trainer(replace(settings, checkpoint_minutes=0.0), tmp_path)
+    steps = run_of.run()
+    take(steps, 2)
+    run_of.workers.mean = lambda figures: [math.nan] * len(figures)
+    take(steps, 1)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    take(steps, 3)
+    run_of.stop()
+    take(steps, 3)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert "not written" in caplog.text
+
+
+def test_parameters_that_are_not_finite_are_not_written(settings, tmp_path):
+    run_of = trainer(settings, tmp_path)
+    run_of.average.output_fine.weight.data[0] = 1e6
+    with pytest.raises(WeightsError, match="not finite"):
+        run_of.save()
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_two_trainings_do_not_share_a_folder(settings, tmp_path):
+    steps = trainer(settings, tmp_path).run()
+    next(steps)
+    with pytest.raises(UsageError, match="another training is at work here"):
+        next(trainer(settings, tmp_path).run())
+    steps.close()
+    take(trainer(settings, tmp_path).run(), 1)
+
+
+def test_resuming_with_another_recipe_is_told(settings, tmp_path, caplog):
+    run_of = trainer(settings, tmp_path)
+    run_of.save()
+    trainer(replace(settings, learning_rate=1e-5, steps=99), tmp_path).resume()
+    assert "another recipe: learning_rate" in caplog.text
+    assert "steps" not in caplog.text.replace("checkpoint.pt", "").replace("warmup_steps", "")
+    with pytest.raises(WeightsError, match="another network than the recipe's: head_width 16 is now 32"):
+        Trainer(replace(settings, head_width=32), tmp_path).resume()
+
+
 def test_a_full_disk_keeps_the_previous_checkpoint(settings, tmp_path):
     run_of = trainer(settings, tmp_path)
     take(run_of.run(), 1)
@@ -243,7 +284,7 @@ class Malice:
         return os.system, ("touch owned",)
 
 
-@pytest.mark.parametrize("kind", ["pickle", "noise", "other", "width", "missing"])
+@pytest.mark.parametrize("kind", ["pickle", "noise", "empty", "other", "width", "missing"])
 def test_a_file_that_is_no_checkpoint_of_the_run_is_refused_in_one_line(settings, tmp_path, kind, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "checkpoint.pt"
@@ -251,6 +292,8 @@ def test_a_file_that_is_no_checkpoint_of_the_run_is_refused_in_one_line(settings
         path.write_bytes(pickle.dumps(Malice()))
     elif kind == "noise":
         path.write_bytes(os.urandom(1000))
+    elif kind == "empty":
+        path.touch()
     elif kind == "other":
         torch.save({"state_dict": {}}, path)
     elif kind == "width":
@@ -260,6 +303,7 @@ def test_a_file_that_is_no_checkpoint_of_the_run_is_refused_in_one_line(settings
         trainer(settings, tmp_path).resume()
 
     assert "\n" not in str(raised.value)
+    assert "weights_only" not in str(raised.value), "an advice that would run what is in it"
     assert not (tmp_path / "owned").exists()
 
 

@@ -7,18 +7,21 @@ import json
 import logging
 import math
 import os
+import pickle
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import filelock
 import torch
 from torch import Tensor, nn
 
-from nerdrain_rt.errors import DerainError, UsageError, WeightsError
+from nerdrain_rt.errors import DerainError, UsageError, WeightsError, first_line
 from nerdrain_rt.model.net import Block, NerdRain, NetConfig, Outputs
 from nerdrain_rt.model.weights import save_weights
 from nerdrain_rt.stages import Prefetch
@@ -33,11 +36,17 @@ from nerdrain_rt.training.workers import Workers
 _log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
+LOCK = "run.lock"
 WEIGHTS = "weights.safetensors"
 """The averaged parameters in half precision, to derain with."""
 EXACT_WEIGHTS = "weights-fp32.safetensors"
 """The same in full precision, to train on from."""
 MOST_BAD_STEPS = 20
+NOT_ON_RESUMING = {"width", "head_width", "optimizer"}
+FREE_ON_RESUMING = {
+    "steps", "decay_steps", "checkpoint_minutes", "compile", "validate_every", "validation_images", "validation_size",
+}  # fmt: skip
+"""What each slice of a run may have its own of."""
 
 
 class Diverged(DerainError):
@@ -90,10 +99,15 @@ class Trainer:
     def run(self, *, minutes: float = math.inf) -> Iterator[StepLog]:
         """Train until the recipe's last step or for `minutes`; checkpoints on the way and at the end.
 
-        Raises Diverged, WeightsError where a checkpoint cannot be written, and what the data raises.
+        Raises Diverged, UsageError where another training is at work in the folder, WeightsError where a checkpoint
+        cannot be written, and what the data raises.
         """
-        start = last_saved = time.monotonic()
         make_folder(self.folder)
+        with _alone_in(self.folder) if self.workers.is_first else nullcontext():
+            yield from self._run(minutes)
+
+    def _run(self, minutes: float) -> Iterator[StepLog]:
+        start = last_saved = time.monotonic()
         generator = torch.Generator()
         generator.set_state(self._state)
         is_first = self.workers.is_first
@@ -108,10 +122,14 @@ class Trainer:
                 now = time.monotonic()
                 if self.workers.any(self.is_stopped or now - start > 60 * minutes):
                     break
-                if self.workers.any(now - last_saved > 60 * self.settings.checkpoint_minutes):
+                is_due = now - last_saved > 60 * self.settings.checkpoint_minutes
+                if self.workers.any(is_due) and not self._bad_steps:
                     self.save()
                     last_saved = now
-        self.save()
+        if self._bad_steps:
+            _log.warning("%s: not written, because the last steps were not finite", self.folder / CHECKPOINT)
+        else:
+            self.save()
 
     def _train_step(self, batches: Iterator[Batch]) -> StepLog:
         """One step; where loss or gradient is not finite the weights stay as they are."""
@@ -149,7 +167,7 @@ class Trainer:
         if self._bad_steps >= MOST_BAD_STEPS:
             raise Diverged(
                 f"step {self.step}: loss {loss:g}, gradient {norm:g}, the {MOST_BAD_STEPS}th step in a row that is not"
-                f" finite; go on from {self.folder / CHECKPOINT} with a lower learning_rate"
+                f" finite; go on from {self.folder / CHECKPOINT}, of before them, with a lower learning_rate"
             )
 
     @torch.no_grad()
@@ -172,6 +190,10 @@ class Trainer:
 
     def _write(self, states: list[Tensor]) -> None:
         make_folder(self.folder)
+        average = self.average.state_dict()
+        halves = {name: tensor.half() for name, tensor in average.items()}
+        if not all(tensor.isfinite().all() for tensor in (*self.net.state_dict().values(), *halves.values())):
+            raise WeightsError(f"{self.folder / CHECKPOINT}: not written: there are parameters that are not finite")
         state = {
             "step": self.step,
             "settings": asdict(self.settings),
@@ -182,8 +204,6 @@ class Trainer:
             "generators": states,
         }
         write_checkpoint(self.folder / CHECKPOINT, state)
-        average = self.average.state_dict()
-        halves = {name: tensor.half() for name, tensor in average.items()}
         for name, parameters in ((WEIGHTS, halves), (EXACT_WEIGHTS, average)):
             save_weights(parameters, self.folder / name, metadata=self._metadata())
 
@@ -203,18 +223,18 @@ class Trainer:
         With as many processes as before, the run goes on as if it had not been interrupted.
         """
         path = path or self.folder / CHECKPOINT
+        state = read_checkpoint(path)
         try:
-            # On the CPU: AdamW counts its steps there, and asks for them one by one.
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            width, wanted = state["settings"]["width"], self.settings.width
-            if width == wanted:
-                self._restore(state)
-        except FileNotFoundError:
-            raise WeightsError(f"{path}: no such file; begin without --resume") from None
+            others = _different(state["settings"], self.settings)
+            if fixed := [text for name, text in others.items() if name in NOT_ON_RESUMING]:
+                raise WeightsError(f"{path}: of another network than the recipe's: {', '.join(fixed)}")
+            self._restore(state)
+        except WeightsError:
+            raise
         except Exception as error:
-            raise WeightsError(f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]})") from error
-        if width != wanted:
-            raise WeightsError(f"{path}: of a network of width {width}; the recipe's is {wanted}")
+            raise WeightsError(f"{path}: not a checkpoint of this program ({first_line(error)})") from error
+        if others:
+            _log.warning("%s: goes on with another recipe: %s", path, ", ".join(others.values()))
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
@@ -245,6 +265,16 @@ class _Scales(nn.Module):
 
     def forward(self, rainy: Tensor) -> Outputs:
         return self.net.scales(rainy)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; raises UsageError where another training does."""
+    try:
+        with filelock.FileLock(folder / LOCK, blocking=False):
+            yield
+    except filelock.Timeout:
+        raise UsageError(f"{folder}: another training is at work here") from None
 
 
 def new_net(settings: TrainSettings) -> NerdRain:
@@ -285,6 +315,39 @@ def compile_blocks(net: NerdRain) -> None:
     for module in net.modules():
         if isinstance(module, Block):
             module.compile(dynamic=False)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `write_checkpoint` wrote, nothing in it run; raises WeightsError where it is none."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            # On the CPU: AdamW counts its steps there, and asks for them one by one.
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file; begin without --resume") from None
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"{path}: holds more than a checkpoint or is damaged, and was not run") from error
+    except Exception as error:  # what the reader stumbles over depends on the bytes
+        raise WeightsError(f"{path}: not a checkpoint, or damaged") from error
+    if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
+        raise WeightsError(f"{path}: not a checkpoint of a training")
+    return state
+
+
+def _different(kept: Mapping[str, Any], settings: TrainSettings) -> dict[str, str]:
+    """In words what a checkpoint's recipe has otherwise, by name; where it stops and how it is watched is none of it."""
+    now = json.loads(json.dumps(asdict(settings)))
+    before = json.loads(json.dumps(kept))
+    return {
+        name: f"{name} {_short(before[name])} is now {_short(value)}"
+        for name, value in now.items()
+        if name in before and before[name] != value and name not in FREE_ON_RESUMING
+    }
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
