@@ -75,6 +75,7 @@ def eval_command(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a chart of the figures of each picture.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Score a network on pairs, or measure its harm on dry footage or its flicker."""
@@ -83,9 +84,9 @@ def eval_command(
         raise UsageError("--input needs a --target, --flicker can have one, --harm has none")
     if flicker and sheet:
         raise UsageError("--sheet goes with --input or --harm")
-    _check_output(table)
-    _check_output(sheet, {".png"})
-    _check_output(plot, PLOT_SUFFIXES)
+    for path, suffixes in ((table, ()), (sheet, {".png"}), (plot, PLOT_SUFFIXES)):
+        if path is not None:
+            _check_output(path, suffixes, [shown, *([target] if target else [])], overwrite=overwrite)
     if plot:
         require_matplotlib()
     derainer = Derainer(DerainSettings(weights, backend, device, precision, temporal=temporal))
@@ -130,16 +131,18 @@ def _only_one(*sources: Path | None) -> Path:
     return given[0]
 
 
-def _check_output(path: Path | None, suffixes: Collection[str] = ()) -> None:
-    """Raise UsageError, before any work, for a file that cannot be, or is not in the format of its name."""
-    if path is None:
-        return
+def _check_output(path: Path, suffixes: Collection[str], sources: Iterable[Path], *, overwrite: bool) -> None:
+    """Raise UsageError, before any work, for a file that cannot be, is measured or is not in the format of its name."""
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
     if suffixes and path.suffix.lower() not in suffixes:
         raise UsageError(f"{path}: must be named {' or '.join(sorted(suffixes))}")
+    if path.exists() and any(path.resolve().is_relative_to(source.resolve()) for source in sources):
+        raise UsageError(f"{path}: is among what is measured; choose another name")
+    if path.is_file() and not overwrite:
+        raise UsageError(f"{path}: exists; allow overwriting (-y) or choose another name")
 
 
 def _follow(comparisons: Iterable[Comparison], limit: int | None) -> Iterator[Comparison]:

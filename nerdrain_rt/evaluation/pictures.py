@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,9 @@ from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.evaluation.metrics import Image
 from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES, find_images, read_image
 from nerdrain_rt.media.reader import VideoReader
+
+
+_log = logging.getLogger(__name__)
 
 
 class Picture(NamedTuple):
@@ -43,6 +47,8 @@ def read_pictures(source: Path) -> Iterator[Picture]:
     with VideoReader(source) as reader:
         for index, frame in enumerate(reader):
             yield Picture(str(index), to_image(to_rgb(frame.picture, device=torch.device("cpu"))))
+        for warning in reader.warnings:
+            _log.warning("%s: %s", source, warning)
 
 
 def to_tensor(image: Image) -> Tensor:
@@ -59,7 +65,8 @@ def to_image(values: Tensor) -> Image:
 def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
     """Pairs of two videos frame by frame, or of two folders by name.
 
-    Raises UsageError for sides of different kinds, MediaError for a picture without partner and for partners of
+    A folder given for both whose images have no names of pairs holds both sides in each image, as DID does: the rainy
+    one is the left half. Raises UsageError for sides of different kinds, MediaError for a picture without partner and for partners of
     different sizes.
     """
     is_images = holds_images(rainy)
@@ -76,11 +83,13 @@ def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
 def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
     """The target of each rainy image below two folders, which may be one within the other or the same.
 
-    Known are equal names, and those of Rain100 (rain-1 to norain-1), Rain200 (norain-1x2 to norain-1), DDN
+    Known are equal names, and those of Rain100 (rain-1 to norain-1, without rainstreak-1 and rainregion-1), Rain200 (norain-1x2 to norain-1), DDN
     (900_14 to 900) and SPA (1_rain to 1gt). Raises MediaError for an image without partner.
     """
     rainy_paths, target_paths = find_images(rainy), find_images(target)
     if rainy == target:
+        rainy_paths = [path for path in rainy_paths if not _is_part(path)]
+        target_paths = [path for path in target_paths if not _is_part(path)]
         rainy_paths = [path for path in rainy_paths if not _is_named_target(path)]
     elif rainy in target.parents:
         rainy_paths = [path for path in rainy_paths if path not in set(target_paths)]
@@ -99,9 +108,21 @@ def holds_images(source: Path) -> bool:
 
 
 def _pairs_of_images(rainy: Path, target: Path) -> Iterator[Pair]:
+    if rainy == target and rainy.is_dir() and not any(map(_is_named_target, paths := find_images(rainy))):
+        yield from _halves(paths)
+        return
     matches = match_images(rainy, target) if rainy.is_dir() else {rainy: target}
     for left, right in matches.items():
         yield Pair(left.name, read_image(left), read_image(right))
+
+
+def _halves(paths: Sequence[Path]) -> Iterator[Pair]:
+    for path in paths:
+        image = read_image(path)
+        middle, is_odd = divmod(image.shape[1], 2)
+        if is_odd:
+            raise MediaError(f"{path}: has no target in its folder, and its width of {image.shape[1]} has no halves")
+        yield Pair(path.name, *(np.ascontiguousarray(half) for half in (image[:, :middle], image[:, middle:])))
 
 
 def _pairs_of_frames(rainy: Path, target: Path) -> Iterator[Pair]:
@@ -129,6 +150,11 @@ def _name(path: Path, folder: Path) -> str:
 def _core(name: str) -> str:
     """The name without what benchmarks add to tell rainy images from targets."""
     return re.sub(r"(?<=/)(no)?rain-(?=[^/]+$)|(?<=[0-9])x[0-9]+$|_(no)?rain$|_?gt$", "", name)
+
+
+def _is_part(path: Path) -> bool:
+    """Whether it is what Rain100's images were made of."""
+    return re.search(r"^rain(region|streak)-[0-9]+$", path.stem.lower()) is not None
 
 
 def _is_named_target(path: Path) -> bool:
