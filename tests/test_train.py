@@ -339,6 +339,15 @@ def test_psnr_y_is_that_of_luma():
     assert psnr_y(gray, gray) == 100
 
 
+def test_pairs_left_out_are_validated_on(settings, photographs, tmp_path):
+    settings = replace(
+        settings, images=None, pairs=(str(photographs),) * 2, validate=("test-*",), validate_every=1, steps=1
+    )
+    list(trainer(settings, tmp_path).run())
+    assert "3 pairs" in load_metadata(tmp_path)["data"]
+    assert [float(row["input_psnr_y"]) for row in rows(tmp_path / "validation.csv")] == [100], "both sides are the same"
+
+
 def test_learning_rate_warms_up_holds_and_falls():
     settings = TrainSettings(steps=1000, warmup_steps=100, decay_steps=400, learning_rate=1.0, final_learning_rate=0.1)
     rates = [settings.learning_rate_at(step) for step in (0, 49, 99, 300, 600, 800, 1000)]
@@ -362,7 +371,21 @@ def test_crops_grow():
         ('precision = "float16"', "precision is 'float16'"),
         ('optimizer = "sgd"', "there are muon, adamw"),
         ('pairs = ["one"]', "two folders"),
-        ("steps = 0", "begin at 1"),
+        ("pairs = 5", "two folders"),
+        ("images = 5", "images is 5; it must be a folder"),
+        ("validate = [5]", "a list of file name patterns"),
+        ("crops = [[0, 32.0, 1]]", "list of"),
+        ("steps = 0", "steps is 0; it goes from 1 to inf"),
+        ("width = 12", "a multiple of 8"),
+        ("width = 0", "width is 0; it goes from 8 to 512"),
+        ("head_width = -1", "head_width is -1"),
+        ("learning_rate = nan", "learning_rate is nan"),
+        ("learning_rate = -1.0", "learning_rate is -1.0"),
+        ('decay_steps = "x"', "decay_steps is 'x'"),
+        ("decay_steps = -5", "decay_steps is -5"),
+        ("ema_decay = 2.0", "ema_decay is 2.0; it goes from 0 to 1"),
+        ("gradient_limit = 0.0", "gradient_limit is 0.0"),
+        ("seed = 18446744073709551616", "seed is 18446744073709551616"),
         ("rain = 3", "rain is 3; it must be a table"),
         ("rain = { drizzle = 1 }", "'drizzle'; its shares are dry, light"),
         ("rain = { light = -1 }", "light = -1; it goes from 0 to 1000"),
@@ -460,7 +483,7 @@ def test_command_takes_other_data(recipe, photographs, tmp_path, capsys):
     assert run([*arguments, "--images", str(tmp_path / "none")]) == 1
     assert "none" in one_line(capsys.readouterr().err)
     assert run([*arguments, "--pairs", str(photographs), str(photographs), "--minutes", "0"]) == 0
-    assert "5 pairs" in load_metadata(tmp_path / "run")["data"]
+    assert "3 pairs" in load_metadata(tmp_path / "run")["data"]
 
 
 @pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:1", 1)])

@@ -37,10 +37,11 @@ class Batches:
             raise UsageError(f"a batch of {odd} cannot be divided among {parts} processes")
         self._settings, self._device, self._parts = settings, device, parts
         self._images = self._pairs = None
+        left_out = (*settings.exclude, *settings.validate)
         if settings.images is not None:
-            self._images = CleanImages(settings.images, device, exclude=(*settings.exclude, *settings.validate))
+            self._images = CleanImages(settings.images, device, exclude=left_out)
         if settings.pairs is not None:
-            self._pairs = ImagePairs(*settings.pairs, device)
+            self._pairs = ImagePairs(*settings.pairs, device, exclude=left_out)
 
     @property
     def description(self) -> str:

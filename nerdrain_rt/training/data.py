@@ -34,7 +34,7 @@ class CleanImages:
     def __init__(
         self, folder: Path | str, device: torch.device | str = "cpu", *, exclude: Collection[str] = ()
     ) -> None:
-        found = [path for path in _sorted(folder) if not any(fnmatch(path.name, pattern) for pattern in exclude)]
+        found = [path for path in _sorted(folder) if not is_named_like(path, exclude)]
         if not found:
             raise MediaError(f"{folder}: every image is excluded by {', '.join(exclude)}")
         self.images = _load(found, torch.device(device))
@@ -54,17 +54,25 @@ class CleanImages:
 class ImagePairs:
     """Rainy images and their targets in two folders, matched by their path without its suffix.
 
-    Raises MediaError where an image has no partner or one of another size.
+    Rainy ones whose file name matches a pattern in `exclude` are left out. Raises MediaError where an image has no
+    partner or one of another size, or all are left out.
     """
 
-    def __init__(self, rainy: Path | str, target: Path | str, device: torch.device | str = "cpu") -> None:
-        rainy_paths, target_paths = _by_stem(rainy), _by_stem(target)
-        for paths, others, folder in ((rainy_paths, target_paths, target), (target_paths, rainy_paths, rainy)):
-            if alone := next((path for stem, path in paths.items() if stem not in others), None):
-                raise MediaError(f"{alone}: no image of the same name in {folder}")
-        self.rainy = _load(rainy_paths.values(), torch.device(device))
-        self.target = _load((target_paths[stem] for stem in rainy_paths), torch.device(device))
-        for path, left, right in zip(rainy_paths.values(), self.rainy, self.target, strict=True):
+    def __init__(
+        self,
+        rainy: Path | str,
+        target: Path | str,
+        device: torch.device | str = "cpu",
+        *,
+        exclude: Collection[str] = (),
+    ) -> None:
+        matches = match_by_stem(rainy, target)
+        matches = {path: other for path, other in matches.items() if not is_named_like(path, exclude)}
+        if not matches:
+            raise MediaError(f"{rainy}: every image is excluded by {', '.join(exclude)}")
+        self.rainy = _load(matches, torch.device(device))
+        self.target = _load(matches.values(), torch.device(device))
+        for path, left, right in zip(matches, self.rainy, self.target, strict=True):
             if left.shape != right.shape:
                 sizes = " and ".join(f"{image.shape[2]}x{image.shape[1]}" for image in (left, right))
                 raise MediaError(f"{path}: rainy image and target differ in size: {sizes}")
@@ -79,6 +87,20 @@ class ImagePairs:
             torch.stack([place.cut(images[place.which]) for place in places]) for images in (self.rainy, self.target)
         )
         return Crops(rainy, target)
+
+
+def match_by_stem(rainy: Path | str, target: Path | str) -> dict[Path, Path]:
+    """The target of each rainy image below two folders; raises MediaError where either has no partner."""
+    rainy_paths, target_paths = _by_stem(rainy), _by_stem(target)
+    for paths, others, folder in ((rainy_paths, target_paths, target), (target_paths, rainy_paths, rainy)):
+        if alone := next((path for stem, path in paths.items() if stem not in others), None):
+            raise MediaError(f"{alone}: no image of the same name in {folder}")
+    return {path: target_paths[stem] for stem, path in rainy_paths.items()}
+
+
+def is_named_like(path: Path, patterns: Collection[str]) -> bool:
+    """Whether one of the patterns is of the file's name."""
+    return any(fnmatch(path.name, pattern) for pattern in patterns)
 
 
 def _sorted(folder: Path | str) -> list[Path]:

@@ -16,6 +16,27 @@ OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("bfloat16", "float32")
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "pairs_share": (0, 1),
+    "validate_every": (1, math.inf),
+    "validation_images": (1, math.inf),
+    "validation_size": (NerdRain.multiple_of, 4096),
+    "width": (8, 512),
+    "head_width": (1, 4096),
+    "steps": (1, math.inf),
+    "learning_rate": (1e-12, 1e3),
+    "final_learning_rate": (0, 1e3),
+    "warmup_steps": (0, math.inf),
+    "decay_steps": (1, math.inf),
+    "weight_decay": (0, 1e3),
+    "gradient_limit": (1e-9, math.inf),
+    "ema_decay": (0, 1),
+    "seed": (0, 2**62),
+    "checkpoint_minutes": (0, math.inf),
+}
+"""What numbers may be, both ends allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """A recipe; everything but the folders, the device and `compile` decides the weights.
@@ -32,9 +53,9 @@ class TrainSettings:
     rain: RainSettings = EVERY_KIND
     """What is drawn on photographs; in TOML a table of the shares that differ."""
     exclude: tuple[str, ...] = ()
-    """File name patterns of photographs left out."""
+    """File name patterns of photographs and rainy images left out."""
     validate: tuple[str, ...] = ()
-    """File name patterns of photographs left out and validated on."""
+    """The same, left out and validated on: photographs, or pairs where there are none."""
     validate_every: int = 500
     """Steps."""
     validation_images: int = 16
@@ -89,6 +110,15 @@ class TrainSettings:
             allowed = (int, float) if kind is float else (kind,)
             if field.default is not None and (type(value) not in allowed):
                 raise UsageError(f"{field.name} is {value!r}; it must be like {field.default!r}")
+        if self.decay_steps is not None and type(self.decay_steps) is not int:
+            raise UsageError(f"decay_steps is {self.decay_steps!r}; it must be a whole number")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} is {value!r}; it goes from {low:g} to {high:g}")
+        if self.width % 8:
+            raise UsageError(f"width is {self.width}; it must be a multiple of 8")
+        self._check_names()
         for start, size, batch in self._stages():
             if start < 0 or size < 1 or size % NerdRain.multiple_of or batch < 1:
                 raise UsageError(f"crops has {[start, size, batch]}; sizes are multiples of {NerdRain.multiple_of}")
@@ -97,13 +127,20 @@ class TrainSettings:
         for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"{name} is {value!r}; there are {', '.join(known)}")
-        if self.pairs is not None and len(self.pairs) != 2:
-            raise UsageError(f"pairs is {self.pairs!r}; it must be two folders, of rainy images and of targets")
-        if min(self.steps, self.validate_every, self.validation_images) < 1 or not 0 <= self.pairs_share <= 1:
-            raise UsageError("steps, validate_every and validation_images begin at 1, pairs_share goes from 0 to 1")
+
+    def _check_names(self) -> None:
+        if self.images is not None and not isinstance(self.images, str):
+            raise UsageError(f"images is {self.images!r}; it must be a folder")
+        folders = self.pairs
+        if folders is not None and not (isinstance(folders, tuple) and len(folders) == 2 and _are_texts(folders)):
+            raise UsageError(f"pairs is {folders!r}; it must be two folders, of rainy images and of targets")
+        for name in ("exclude", "validate"):
+            if not _are_texts(patterns := getattr(self, name)):
+                raise UsageError(f"{name} is {patterns!r}; it must be a list of file name patterns")
 
     def _stages(self) -> tuple[tuple[int, int, int], ...]:
-        if not self.crops or not all(isinstance(stage, tuple) and len(stage) == 3 for stage in self.crops):
+        stages = [isinstance(it, tuple) and [type(number) for number in it] == [int] * 3 for it in self.crops]
+        if not stages or not all(stages):
             raise UsageError(f"crops is {self.crops!r}; it must be a list of [from step, crop size, batch]")
         return self.crops
 
@@ -123,6 +160,10 @@ class TrainSettings:
     def crop_at(self, step: int) -> tuple[int, int]:
         """(crop size, batch) of a step."""
         return max((start, size, batch) for start, size, batch in self.crops if step >= start)[1:]
+
+
+def _are_texts(values: tuple[Any, ...]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _frozen(value: Any) -> Any:

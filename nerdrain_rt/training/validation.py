@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +15,7 @@ from nerdrain_rt.errors import MediaError
 from nerdrain_rt.media.image_folder import find_images, read_image
 from nerdrain_rt.media.report import media_errors
 from nerdrain_rt.model.net import NerdRain
+from nerdrain_rt.training.data import is_named_like, match_by_stem
 from nerdrain_rt.training.logs import ValidationLog
 from nerdrain_rt.training.looks import RainSettings
 from nerdrain_rt.training.rain import add_rain
@@ -31,31 +31,31 @@ AT_ONCE = 4
 
 
 class Validation:
-    """The middles of photographs with rain, none of them dry; raises MediaError for one that is too small or broken."""
+    """The middles of photographs with rain, none of them dry, or of pairs; both sides B 3 S S in [0, 1]."""
 
-    def __init__(self, paths: Sequence[Path], largest_size: int, device: torch.device) -> None:
-        images = [torch.from_numpy(read_image(path)).permute(2, 0, 1) for path in paths]
-        size = min(largest_size, *(min(image.shape[1:]) for image in images))
-        size -= size % NerdRain.multiple_of
-        if not size:
-            smallest = min(zip(images, paths, strict=True), key=lambda pair: min(pair[0].shape[1:]))[1]
-            raise MediaError(f"{smallest}: to validate on it, it must be at least {NerdRain.multiple_of} pixels a side")
-        clean = torch.stack([_middle(image, size) for image in images]).to(device) / 255
-        generator = torch.Generator().manual_seed(SEED)
-        self._rainy, self._target = add_rain(clean, generator, RAIN)
+    def __init__(self, rainy: Tensor, target: Tensor) -> None:
+        self._rainy, self._target = rainy, target
         self._clean = self._rainy
 
     @classmethod
     def of(cls, settings: TrainSettings, device: torch.device) -> Self | None:
-        """That of a recipe; None where it has no photographs for it."""
-        if settings.images is None or not settings.validate:
+        """That of a recipe; None where it names no images for it. Raises MediaError for one too small or broken."""
+        if not settings.validate:
             return None
-        names = settings.validate
-        found = [path for path in find_images(settings.images) if any(fnmatch(path.name, name) for name in names)]
+        matches: dict[Path, Path] = {}
+        if settings.images is not None:
+            folder, matches = settings.images, {path: path for path in find_images(settings.images)}
+        elif settings.pairs is not None:
+            folder, matches = settings.pairs[0], match_by_stem(*settings.pairs)
+        found = [path for path in matches if is_named_like(path, settings.validate)]
         if not found:
-            _log.warning("%s: no image is named like %s; not validating", settings.images, ", ".join(names))
+            _log.warning("%s: no image is named like %s; not validating", folder, ", ".join(settings.validate))
             return None
-        return cls(found[:: -(-len(found) // settings.validation_images)], settings.validation_size, device)
+        found = found[:: -(-len(found) // settings.validation_images)]
+        target = _middles([matches[path] for path in found], settings.validation_size).to(device) / 255
+        if settings.images is not None:
+            return cls(*add_rain(target, torch.Generator().manual_seed(SEED), RAIN))
+        return cls(_middles(found, settings.validation_size).to(device) / 255, target)
 
     @torch.inference_mode()
     def __call__(self, net: NerdRain, step: int) -> ValidationLog:
@@ -78,6 +78,16 @@ def psnr_y(images: Tensor, targets: Tensor) -> float:
     weights = torch.tensor([65.481, 128.553, 24.966], device=images.device).view(3, 1, 1)
     errors = ((images.float() - targets.float()) * weights).sum(1).square().mean((1, 2))
     return float((10 * torch.log10(255**2 / errors)).clamp(max=100).mean())
+
+
+def _middles(paths: Sequence[Path], largest_size: int) -> Tensor:
+    images = [torch.from_numpy(read_image(path)).permute(2, 0, 1) for path in paths]
+    size = min(largest_size, *(min(image.shape[1:]) for image in images))
+    size -= size % NerdRain.multiple_of
+    if not size:
+        smallest = min(zip(images, paths, strict=True), key=lambda pair: min(pair[0].shape[1:]))[1]
+        raise MediaError(f"{smallest}: to validate on it, it must be at least {NerdRain.multiple_of} pixels a side")
+    return torch.stack([_middle(image, size) for image in images])
 
 
 def _middle(image: Tensor, size: int) -> Tensor:
