@@ -16,6 +16,7 @@ from nerdrain_rt.model.weights import (
     import_weights,
     list_weights,
     load_weights,
+    save_mean,
     save_update,
     user_folder,
 )
@@ -82,9 +83,27 @@ def update_command(
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Keep weights as what differs from others, to hand on; `import` makes an update whole again."""
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: must be named .safetensors")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output}: already there; allow overwriting with -y")
+    _check_output(output, overwrite=overwrite)
     save_update(new, output, base=base)
     console.note(f"{output}: {output.stat().st_size / 1e6:.1f} MB, of {base}; use it with --weights")
+
+
+@weights_app.command("mean")
+def mean_command(
+    sources: Annotated[list[str], typer.Argument(metavar="WEIGHTS...", help="Names or files.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.")],
+    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write the mean of several weights, to train on from or to derain with."""
+    if len(sources) < 2:
+        raise UsageError("a mean needs two weights or more")
+    _check_output(output, overwrite=overwrite)
+    save_mean(sources, output)
+    console.note(f"{output}: the mean of {len(sources)} weights; use it with --weights or --from")
+
+
+def _check_output(path: Path, *, overwrite: bool) -> None:
+    if path.suffix != ".safetensors":
+        raise UsageError(f"{path}: must be named .safetensors")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: already there; allow overwriting with -y")

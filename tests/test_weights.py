@@ -10,7 +10,7 @@ from nerdrain_rt.errors import UsageError, WeightsError
 from nerdrain_rt.model import weights as registry
 from nerdrain_rt.model.checkpoint import from_published, read_published, to_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
-from nerdrain_rt.model.weights import import_weights, list_weights, load_weights, save_update, save_weights
+from nerdrain_rt.model.weights import import_weights, list_weights, load_weights, save_mean, save_update, save_weights
 
 WIDTH = 8
 
@@ -255,6 +255,17 @@ def test_base_is_not_written_over(base, new):
     with pytest.raises(UsageError, match="is the base itself"):
         save_update(new, base, base="base")
     assert base.read_bytes() == before
+
+
+def test_mean_of_weights_is_that_of_each_parameter(base, tmp_path):
+    state = load_weights(base).state
+    save_weights({name: 3 * tensor for name, tensor in state.items()}, tmp_path / "b.safetensors", metadata={})
+    save_mean([base, tmp_path / "b.safetensors"], tmp_path / "mean.safetensors")
+    mean = load_weights(tmp_path / "mean.safetensors").state
+    assert all(torch.allclose(mean[name].float(), 2 * tensor.float(), rtol=1e-3) for name, tensor in state.items())
+    save_weights(NerdRain(NetConfig(width=24, head_width=16)).state_dict(), tmp_path / "c.safetensors", metadata={})
+    with pytest.raises(WeightsError, match="not of one network"):
+        save_mean([base, tmp_path / "c.safetensors"], tmp_path / "other.safetensors")
 
 
 def test_folder_as_a_file_of_weights_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +120,19 @@ def save_update(new: str | Path, path: Path, *, base: str = BASE) -> None:
         raise UsageError(f"{path}: is the base itself; choose another file")
     metadata = dict(weights.metadata) | {UPDATE_OF: base, UPDATE_OF_SHA256: of.sha256}
     save_weights(differences(of.state, weights.state), path, metadata=metadata)
+
+
+def save_mean(names: Sequence[str | Path], path: Path) -> None:
+    """Write the mean of several weights, parameter by parameter; raises WeightsError where they are not of one network.
+
+    Weights of one training that went on in two ways are often better than either (Wortsman et al., 2022).
+    """
+    all_weights = [load_weights(name) for name in names]
+    if len({weights.config for weights in all_weights}) > 1:
+        raise WeightsError(f"{', '.join(map(str, names))}: not of one network, and so without a mean")
+    states = [weights.state for weights in all_weights]
+    mean = {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
+    save_weights(mean, path, metadata={"mean_of": ", ".join(weights.sha256 for weights in all_weights)})
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
