@@ -141,6 +141,21 @@ def test_sound_survives(tmp_path):
         assert len(after.streams.audio) == len(before.streams.audio) > 0
 
 
+def test_rain_is_exact_where_the_encoder_is(clip, tmp_path):
+    outputs = [tmp_path / "a.mkv", tmp_path / "b.mkv"]
+    for target in outputs:
+        assert rain(clip, "-o", target, "--seed", 3, "-c", "ffv1") == 0
+    assert all((one == other).all() for one, other in zip(*map(luma, outputs), strict=True))
+
+
+def test_rain_on_a_damaged_video_is_told(tmp_path, capsys):
+    whole = clips.video(tmp_path / "whole.mkv", size=(48, 64), frames=144)
+    source = clips.truncated(whole, tmp_path / "dry.mkv", keep=2 / 3)
+    assert rain(source, "-o", tmp_path / "rainy.mp4") == 1
+    assert "damaged; what could be decoded is in" in capsys.readouterr().err
+    assert (tmp_path / "rainy.mp4").exists()
+
+
 def test_folder_of_both_kinds_gets_a_seed_each(clip, picture, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -157,7 +172,13 @@ def test_folder_of_both_kinds_gets_a_seed_each(clip, picture, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--intensity", 1.5], "intensity is 1.5"), (["--driving", -1], "must not be negative"), ([], "exists")],
+    [
+        (["--intensity", 1.5], "intensity is 1.5"),
+        (["--driving", -1], "it goes from 0 to 300"),
+        (["--driving", "inf"], "inf m/s"),
+        (["--seed", 2**64], "the seed is"),
+        ([], "exists"),
+    ],
 )
 def test_what_cannot_be_is_refused_in_one_line(picture, tmp_path, capsys, options, words):
     target = tmp_path / "rainy.png"

@@ -19,7 +19,9 @@ import typer
 
 from nerdrain_rt import console
 from nerdrain_rt.backends import find_device
-from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs, run_jobs
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, JobError, plan_jobs, run_jobs
+from nerdrain_rt.command_options import CodecOptions, parse_options
+from nerdrain_rt.ending import end_signals
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
 from nerdrain_rt.media.writer import OutputSettings
@@ -117,6 +119,11 @@ def rain_command(
     seed: Annotated[int, typer.Option(help="The same gives the same rain; each further input takes the next.")] = 0,
     driving: Annotated[float, typer.Option(metavar="SPEED", help="Of the camera, forwards, in m/s.")] = 0.0,
     night: Annotated[bool, typer.Option("--night", help="Drops in the light of lamps.")] = False,
+    codec: Annotated[
+        str | None,
+        typer.Option("-c", "--codec", help="An FFmpeg encoder for videos, as ffv1 where the rain must be exact."),
+    ] = None,
+    encoder_option: CodecOptions = None,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite targets that exist.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", help="Look into subfolders.")] = False,
     device: Device = "auto",
@@ -125,30 +132,33 @@ def rain_command(
 ) -> None:
     """Make it rain on images and videos, to train on or to measure with; the dry source is the ground truth."""
     shower = Shower(intensity, seed, driving, night, find_device(device))
+    target = OutputSettings(codec, parse_options(encoder_option or []), overwrite)
     jobs = plan_jobs(inputs, output, IMAGE_SUFFIXES | VIDEO_SUFFIXES, is_recursive=recursive)
     numbers = {job: index for index, job in enumerate(jobs)}
 
     def run(job: Job) -> dict[str, Any]:
         drawn = replace(shower, seed=seed + numbers[job])
-        return _rain_on(job, drawn, overwrite=overwrite, is_quiet=quiet or as_json)
+        return _rain_on(job, drawn, target, is_quiet=quiet or as_json)
 
     run_jobs(jobs, run, as_json=as_json)
 
 
-def _rain_on(job: Job, shower: Shower, *, overwrite: bool, is_quiet: bool) -> dict[str, Any]:
+def _rain_on(job: Job, shower: Shower, output: OutputSettings, *, is_quiet: bool) -> dict[str, Any]:
     drawn = {"intensity": shower.intensity, "seed": shower.seed}
     if job.source.suffix.lower() in IMAGE_SUFFIXES:
-        report = rain_on_image(job.source, job.target, shower, overwrite=overwrite)
+        report = rain_on_image(job.source, job.target, shower, overwrite=output.overwrite)
         if not is_quiet:
             console.note(f"{report.output}: {report.size[1]}x{report.size[0]}, {report.bits} bits")
             for message in report.warnings:
                 console.warn(message)
         return asdict(report) | {"input": str(report.input), "output": str(report.output)} | drawn
-    target = OutputSettings(overwrite=overwrite)
-    with closing(rain_on_video(job.source, job.target, shower, output=target)) as progress:
+    with closing(rain_on_video(job.source, job.target, shower, output=output)) as progress:
         video = console.follow(progress, job.source.name, is_quiet=is_quiet)
     if not is_quiet:
         console.print_report(video)
+    if video.is_damaged:
+        words = f"{video.input}: damaged; what could be decoded is in {video.output}"
+        raise JobError(words, console.report_json(video) | drawn)
     return console.report_json(video) | drawn
 
 
@@ -163,7 +173,7 @@ def _check_run(folder: Path, *, is_resumed: bool, start: str | None) -> None:
 @contextmanager
 def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     """Ctrl-C and termination end the run after its step, which is saved; a second time they end it at once."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *end_signals())}
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.default_int_handler)

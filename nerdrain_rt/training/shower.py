@@ -23,6 +23,7 @@ from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
 
 TICKS = 90_000
 """Numbers of frames in a second: rain is drawn for a frame's time, so that it falls evenly at any frame rate."""
+FASTEST_M_S = 300.0
 NIGHT_RADIANCE = 0.5
 NIGHT_EXPOSURE_SECONDS = 1 / 30
 QUARTER_TURNS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
@@ -45,8 +46,10 @@ class Shower:
     def __post_init__(self) -> None:
         if not 0 <= self.intensity <= 1:
             raise UsageError(f"intensity is {self.intensity:g}; it goes from 0 to 1")
-        if self.speed_m_s < 0:
-            raise UsageError(f"the driving speed is {self.speed_m_s:g} m/s; it must not be negative")
+        if not 0 <= self.speed_m_s <= FASTEST_M_S:
+            raise UsageError(f"the driving speed is {self.speed_m_s:g} m/s; it goes from 0 to {FASTEST_M_S:g}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"the seed is {self.seed}; it goes from 0 to {2**63 - 1}")
 
     def begin(self, size: tuple[int, int]) -> MovingRain:
         """The rain before a camera of that picture size, frames numbered by `TICKS`."""
