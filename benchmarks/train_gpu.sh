@@ -64,11 +64,24 @@ if [ ! -e "$run/recipe.toml" ]; then
   fi
   plan $((seconds - SECONDS - around + (${SLICES:-1} - 1) * (seconds - around))) "$recipe"
 fi
+if python3 - "$run" <<'PYTHON'
+import csv, sys, tomllib
+from pathlib import Path
+
+run = Path(sys.argv[1])
+steps = tomllib.loads((run / "recipe.toml").read_text())["steps"]
+sys.exit(int(list(csv.DictReader((run / "log.csv").open()))[-1]["step"]) < steps)
+PYTHON
+then
+  echo "$run: at its last step; for more, give another RUN and FROM=$run/weights-fp32.safetensors" >&2
+  exit 2
+fi
 code=0
 train $((seconds - SECONDS - around)) "$run/recipe.toml" --resume "$@" || code=$?
 
 cd "$run"
 for name in weights weights-fp32; do split -b 15M -d -a 1 $name.safetensors "$out/$name.safetensors."; done
-tar -czf "$out/run.tar.gz" -- *.csv *.toml *.png
+sheets=(sheets*/)
+tar -czf "$out/run.tar.gz" -- *.csv *.toml *.png "${sheets[@]}"
 sha256sum -- *.safetensors
 exit $code
