@@ -19,7 +19,7 @@ from nerdrain_rt.evaluation.evaluate import Comparison, evaluate_pairs, residual
 from nerdrain_rt.evaluation.flicker import measure_flicker
 from nerdrain_rt.evaluation.harm import measure_harm
 from nerdrain_rt.evaluation.metrics import EQUAL_DB
-from nerdrain_rt.evaluation.pictures import match_images
+from nerdrain_rt.evaluation.pictures import match_images, read_pairs
 from nerdrain_rt.evaluation.sheets import save_crops
 from nerdrain_rt.media.image_folder import read_image
 from nerdrain_rt.model.checkpoint import from_published
@@ -153,6 +153,26 @@ def test_folders_may_hold_each_other(tmp_path, rainy_folder, rainy, target_folde
     paths = write(tmp_path / rainy, noise()), write(tmp_path / target_folder / "norain-1.png", noise())
 
     assert match_images(tmp_path / rainy_folder, tmp_path / target_folder) == dict([paths])
+
+
+def test_what_rain100_was_made_of_is_left_out(tmp_path):
+    names = ("rain-001", "norain-001", "rainregion-001", "rainstreak-001")
+    rainy, target, *_ = (write(tmp_path / f"{name}.png", noise()) for name in names)
+
+    assert match_images(tmp_path, tmp_path) == {rainy: target}
+
+
+def test_pairs_in_one_image_are_its_halves(tmp_path):
+    rainy, target = noise(), noise()
+    write(tmp_path / "0.png", np.concatenate((rainy, target), 1))
+
+    (pair,) = read_pairs(tmp_path, tmp_path)
+
+    assert (pair.rainy == rainy).all()
+    assert (pair.target == target).all()
+    write(tmp_path / "1.png", noise(32, 33))
+    with pytest.raises(MediaError, match=r"1\.png: has no target in its folder"):
+        list(read_pairs(tmp_path, tmp_path))
 
 
 def test_equal_name_goes_before_a_similar_one(tmp_path):
@@ -395,6 +415,19 @@ def test_sheet_puts_the_worst_first(run, pairs, tmp_path):
 )
 def test_wrong_options_are_refused_before_any_work(run, arguments):
     assert isinstance(run(*arguments).exception, UsageError)
+
+
+def test_figures_are_not_written_over_what_is_there(run, pairs, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("precious")
+    arguments = ["--input", pairs[0], "--target", pairs[1], "--limit", 1]
+    for option, path in (("--csv", rows), ("--csv", pairs[0] / "0.png"), ("--sheet", pairs[1] / "0.png")):
+        before = path.read_bytes()
+        assert isinstance(run(*arguments, option, path).exception, UsageError)
+        assert path.read_bytes() == before
+    assert isinstance(run(*arguments, "--sheet", pairs[1] / "0.png", "-y").exception, UsageError)
+    assert not run(*arguments, "--csv", rows, "-y").exception
+    assert rows.read_text().startswith("name,")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from nerdrain_rt.evaluation.metrics import Image
 from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES, find_images, read_image
 from nerdrain_rt.media.reader import VideoReader
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -66,8 +65,8 @@ def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
     """Pairs of two videos frame by frame, or of two folders by name.
 
     A folder given for both whose images have no names of pairs holds both sides in each image, as DID does: the rainy
-    one is the left half. Raises UsageError for sides of different kinds, MediaError for a picture without partner and for partners of
-    different sizes.
+    one is the left half. Raises UsageError for sides of different kinds, MediaError for a picture without partner and
+    for partners of different sizes.
     """
     is_images = holds_images(rainy)
     if is_images != holds_images(target) or rainy.is_dir() != target.is_dir():
@@ -83,8 +82,9 @@ def read_pairs(rainy: Path, target: Path) -> Iterator[Pair]:
 def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
     """The target of each rainy image below two folders, which may be one within the other or the same.
 
-    Known are equal names, and those of Rain100 (rain-1 to norain-1, without rainstreak-1 and rainregion-1), Rain200 (norain-1x2 to norain-1), DDN
-    (900_14 to 900) and SPA (1_rain to 1gt). Raises MediaError for an image without partner.
+    Known are equal names, and those of Rain100 (rain-1 to norain-1, without rainstreak-1 and rainregion-1), Rain200
+    (norain-1x2 to norain-1), DDN (900_14 to 900) and SPA (1_rain to 1gt). Raises MediaError for an image without
+    partner.
     """
     rainy_paths, target_paths = find_images(rainy), find_images(target)
     if rainy == target:

@@ -46,7 +46,6 @@ NOT_ON_RESUMING = {"width", "head_width", "optimizer"}
 FREE_ON_RESUMING = {
     "steps", "decay_steps", "checkpoint_minutes", "compile", "validate_every", "validation_images", "validation_size",
 }  # fmt: skip
-"""What each slice of a run may have its own of."""
 
 
 class Diverged(DerainError):
@@ -224,13 +223,11 @@ class Trainer:
         """
         path = path or self.folder / CHECKPOINT
         state = read_checkpoint(path)
+        others = _different(state["settings"], self.settings)
+        if fixed := [text for name, text in others.items() if name in NOT_ON_RESUMING]:
+            raise WeightsError(f"{path}: of another network than the recipe's: {', '.join(fixed)}")
         try:
-            others = _different(state["settings"], self.settings)
-            if fixed := [text for name, text in others.items() if name in NOT_ON_RESUMING]:
-                raise WeightsError(f"{path}: of another network than the recipe's: {', '.join(fixed)}")
             self._restore(state)
-        except WeightsError:
-            raise
         except Exception as error:
             raise WeightsError(f"{path}: not a checkpoint of this program ({first_line(error)})") from error
         if others:
@@ -335,9 +332,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _different(kept: Mapping[str, Any], settings: TrainSettings) -> dict[str, str]:
-    """In words what a checkpoint's recipe has otherwise, by name; where it stops and how it is watched is none of it."""
-    now = json.loads(json.dumps(asdict(settings)))
-    before = json.loads(json.dumps(kept))
+    """In words what a checkpoint's recipe has otherwise, by name, but for what each slice may have its own of."""
+    now, before = (json.loads(json.dumps(it, default=str)) for it in (asdict(settings), kept))
     return {
         name: f"{name} {_short(before[name])} is now {_short(value)}"
         for name, value in now.items()
