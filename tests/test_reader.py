@@ -168,6 +168,18 @@ def test_cover_art_is_not_taken_for_the_video(tmp_path: Path) -> None:
         assert len(list(reader)) == 48
 
 
+def test_matroska_that_is_cut_between_two_frames_is_known_by_its_head(tmp_path: Path) -> None:
+    whole = clips.video(tmp_path / "whole.mkv", size=(48, 64), frames=72)
+    with av.open(str(whole)) as container:
+        ends = [packet.pos for packet in container.demux(video=0) if packet.size]
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: ends[30]])
+    with VideoReader(cut) as reader:
+        assert len(list(reader)) == 30
+        assert reader.is_damaged
+        assert "ends at 1.2 s of 3.0 s" in reader.warnings[-1]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_a_truncated_file_delivers_its_beginning_and_says_so(tmp_path: Path, suffix: str) -> None:
     whole = tmp_path / f"whole{suffix}"

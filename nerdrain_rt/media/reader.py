@@ -274,14 +274,16 @@ class VideoReader:
                 yield int(value)
 
     def _declared_end(self) -> Fraction | None:
-        """When the stream ends by its own word; Matroska tells it in a tag."""
+        """When the stream ends by its own word; Matroska tells it in a tag at the file's end, and in its head."""
         stream = self._stream
         if stream.duration is not None:
             return ((stream.start_time or 0) + stream.duration) * self.time_base
         try:
             hours, minutes, seconds = map(Fraction, stream.metadata.get("DURATION", "").split(":"))
         except ValueError:
-            return None
+            container = self._container
+            is_alone = "matroska" in container.format.name and len(container.streams) == 1
+            return Fraction(container.duration, MICROSECONDS) if is_alone and container.duration else None
         return (hours * 60 + minutes) * 60 + seconds
 
     def _describe(self, first: av.VideoFrame) -> VideoInfo:
