@@ -29,7 +29,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -255,7 +254,7 @@ def measure(quality: Quality) -> dict[str, Any]:
 
 def table_of(result: dict[str, Any]) -> Table:
     """The figures beside their targets, green where they are met."""
-    table = Table(*("", "input", "output", "gain", "", "must", "goal"), title=escape(result["weights"]))
+    table = Table(*("", "input", "output", "gain", "", "must", "goal"), title=result["weights"])
     table.caption = "PSNR and gain in dB; flicker in 8-bit codes, of the dry frames too, and what is left of the rain's"
 
     def add(

@@ -78,6 +78,17 @@ def test_driving_makes_streaks_run_outwards():
     assert (outwards > 0).float().mean() > 0.8
 
 
+def test_at_night_a_lamp_lights_the_drops_ahead_and_near():
+    lit, unlit = (
+        moving_rain(is_lamp_lit=is_lit, radiance=20.0 if is_lit else 2.5, exposure_seconds=1 / 30)
+        for is_lit in (True, False)
+    )
+    night = sum(lit(0.1 * dark(), index) - 0.02 for index in range(8)).sum((0, 1))
+    assert night[60:100].mean() > 3 * night[[*range(20), *range(140, 160)]].mean()
+    assert len(lit.streaks(0).x) < len(unlit.streaks(0).x)
+    assert lit(0.1 * dark(), 0).max() > 0.3
+
+
 def test_rain_does_not_thin_out_over_an_hour():
     rain = moving_rain(speed_m_s=10.0)
 

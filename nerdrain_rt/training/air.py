@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nerdrain_rt.training.dice import Dice
-from nerdrain_rt.training.drops import NEAREST_M, Drops, drop_diameters, fall_speed, streak_sigma
+from nerdrain_rt.training.drops import NEAREST_M, Drops, drop_diameters, fall_speed, lamp_light, streak_sigma
 from nerdrain_rt.training.streaks import FAINTEST, Streaks
 
 
@@ -27,6 +27,9 @@ class Air:
     speed: float
     centre: tuple[float, float]
     """Where the camera points, in pixels from the image's middle: the image may be a part of a picture."""
+    radiance: float = 3.0
+    """Linear, of the drops; of those a metre ahead where a lamp lights them."""
+    is_lamp_lit: bool = False
 
 
 _EDGES_M = tuple(NEAREST_M * (6 / NEAREST_M) ** (step / 8) for step in range(9))
@@ -35,31 +38,31 @@ _FASTEST_M_S = 8.5
 _TYPICAL_DROP_M = 0.0015
 _FARTHEST_OUTSIDE = 500.0
 """Pixels: of a few cameras that drive, the nearest drops come from further off and are left out."""
-_BRIGHTEST = 3.0
-"""Radiance of drops, about."""
 
 
 def strewn(images: Sequence[Air | None], dice: Dice, height: int, width: int) -> Streaks:
     """Streaks of drops that are spread evenly in the air; an image without air gets none."""
     rows = [
-        [image, near, far, it.per_m3, it.focal, it.focus_m, it.exposure_seconds, it.wind, it.speed, *it.centre]
+        [image, near, far, it.per_m3, it.focal, it.focus_m, it.exposure_seconds, it.wind, it.speed, *it.centre, lit]
         for image, it in enumerate(images)
         if it
+        for lit in [float(it.is_lamp_lit)]
         for near, far in pairwise(_EDGES_M)
     ]
-    slabs = torch.tensor(rows, device=dice.device).view(-1, 11)
+    slabs = torch.tensor(rows, device=dice.device).view(-1, 12)
     margin = _margin(slabs, height, width)
     _, near, far, per_m3, focal, *_ = slabs.unbind(1)
     seen = (height + 2 * margin) * (width + 2 * margin) / focal.square()
     counts = torch.poisson(per_m3 * seen * (far**3 - near**3) / 3, generator=dice.generator)
     which = torch.repeat_interleave(counts.long())
     streaks = _drops(slabs[which], margin[which], dice, height, width).streaks()
-    return streaks.where(streaks.peak * _BRIGHTEST > FAINTEST)
+    radiance = torch.tensor([it.radiance if it else 0.0 for it in images], device=dice.device)
+    return streaks.where(streaks.peak * radiance[streaks.image] > FAINTEST)
 
 
 def _margin(slabs: Tensor, height: int, width: int) -> Tensor:
     """How far outside the image a drop of a slab may be and still be seen in it, in pixels."""
-    _, near, _, _, focal, focus, exposure, wind, speed, *centre = slabs.unbind(1)
+    _, near, _, _, focal, focus, exposure, wind, speed, *centre, _ = slabs.unbind(1)
     fall = torch.hypot(wind, wind.new_tensor(_FASTEST_M_S)) * exposure * focal / near
     outwards = (torch.hypot(*centre) + max(height, width)) * speed * exposure / near
     sigma = streak_sigma(_TYPICAL_DROP_M * focal / near, focal, near, focus)
@@ -68,7 +71,7 @@ def _margin(slabs: Tensor, height: int, width: int) -> Tensor:
 
 def _drops(slabs: Tensor, margin: Tensor, dice: Dice, height: int, width: int) -> Drops:
     """One drop in each of these slabs, by where it is in the middle of the exposure."""
-    image, near, far, _, focal, focus, exposure, wind, speed, *offset = slabs.unbind(1)
+    image, near, far, _, focal, focus, exposure, wind, speed, *offset, is_lit = slabs.unbind(1)
     count = len(slabs)
     chance = dice.many(8 * count).view(count, 8)
     drift = 0.15 * dice.normal(count, 3)
@@ -79,12 +82,14 @@ def _drops(slabs: Tensor, margin: Tensor, dice: Dice, height: int, width: int) -
     y = chance[:, 3] * (height + 2 * margin) - margin - centre[:, 1]
     velocity = drift + torch.stack((wind, fall_speed(diameter), -speed), 1)
     halfway = torch.stack((x * distance / focal, y * distance / focal, distance), 1)
+    character = chance[:, 4:]
+    character[:, 1] *= torch.where(is_lit > 0, lamp_light(halfway), 1.0)
     return Drops(
         image.long(),
         place=halfway - velocity * exposure[:, None] / 2,
         velocity=velocity,
         diameter=diameter,
-        character=chance[:, 4:],
+        character=character,
         focal=focal,
         focus=focus,
         exposure=exposure,

@@ -13,6 +13,10 @@ PER_M3 = 500
 """Drops above 1 mm in a cloudburst."""
 NEAREST_M = 0.4
 _APERTURE_M = 0.002
+_LAMP_WIDTH = 0.35
+"""Tangent of the angle at which a headlight has lost most of its light."""
+_LAMP_SINKS = 0.05
+"""How far its middle points below the horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +92,10 @@ def drop_diameters(chance: Tensor) -> Tensor:
 def fall_speed(drop: Tensor) -> Tensor:
     """Terminal speeds in m/s of drops of `drop` metres, 0.6 to 6 mm (Atlas, Srivastava, Sekhon 1973)."""
     return 9.65 - 10.3 * torch.exp(-600 * drop)
+
+
+def lamp_light(places: Tensor) -> Tensor:
+    """The light of a headlight's cone at places N 3 in metres, of that a metre ahead in its middle."""
+    x, y, z = places.unbind(1)
+    from_middle = torch.hypot(x, y - _LAMP_SINKS * z) / z.clamp(min=1e-3)
+    return torch.exp(-(from_middle / _LAMP_WIDTH).square()) / (x * x + y * y + z * z).clamp(min=0.1)

@@ -82,10 +82,11 @@ class FallingLook:
     """Share of images seen from a moving vehicle."""
     speed_m_s: Range = (3.0, 25.0)
     radiance: Range = (1.0, 3.5)
-    """Linear, of the sky that the drops mirror; of a lamp's light at night."""
+    """Linear, of the sky that the drops mirror."""
     night: float = 0.2
     """Share of images taken in the dark."""
-    night_radiance: Range = (0.3, 1.2)
+    night_radiance: Range = (8.0, 40.0)
+    """Of drops a metre ahead in the light of headlights."""
     filmed: float = 0.5
 
 

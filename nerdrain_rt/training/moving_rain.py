@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nerdrain_rt.training.capture import to_linear
-from nerdrain_rt.training.drops import PER_M3, Drops, drop_diameters, fall_speed
+from nerdrain_rt.training.drops import PER_M3, Drops, drop_diameters, fall_speed, lamp_light
 from nerdrain_rt.training.rain import expose
 from nerdrain_rt.training.streaks import FAINTEST, Streaks, splat
 
@@ -33,6 +33,8 @@ class MovingRainSettings:
     """Of the camera, forwards: above 0 streaks run outwards from the middle."""
     radiance: float = 2.5
     """Of the drops, linear: of the sky, which is brighter than white in most pictures, or of a lamp at night."""
+    is_lamp_lit: bool = False
+    """The drops shine in the light of headlights at the camera, brightest ahead and near; `radiance` is at a metre."""
     depth_m: float = 6.0
     """How far single drops are drawn."""
 
@@ -94,12 +96,16 @@ class MovingRain:
         def each(value: float) -> Tensor:
             return self._diameter.new_tensor(value).expand(len(places))
 
+        character = self._character
+        if self.settings.is_lamp_lit:
+            character = character.clone()
+            character[:, 1] *= lamp_light(places).float()
         return Drops(
             torch.zeros_like(self._diameter, dtype=torch.int64),
             place=places,
             velocity=self._velocity,
             diameter=self._diameter,
-            character=self._character,
+            character=character,
             focal=each(self._focal),
             focus=each(self.settings.focus_m),
             exposure=each(self.settings.exposure_seconds),

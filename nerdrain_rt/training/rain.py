@@ -202,6 +202,8 @@ def _draw_falling(dice: Dice, look: FallingLook) -> _Scene:
         wind=dice.uniform(-look.wind_m_s, look.wind_m_s),
         speed=dice.within(look.speed_m_s) if dice.chance(look.driving) else 0.0,
         centre=(dice.uniform(-reach, reach), dice.uniform(-0.6 * reach, 0.6 * reach)),
+        radiance=radiance,
+        is_lamp_lit=is_night,
     )
     red, green, blue = (radiance * (1 + dice.uniform(-colour, colour)) for _ in range(3))
     return _Scene(air=air, brightness=dice.within((0.05, 0.5)) if is_night else 1.0, radiance=(red, green, blue))

@@ -24,7 +24,7 @@ from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
 TICKS = 90_000
 """Numbers of frames in a second: rain is drawn for a frame's time, so that it falls evenly at any frame rate."""
 FASTEST_M_S = 300.0
-NIGHT_RADIANCE = 0.5
+NIGHT_RADIANCE = 20.0
 NIGHT_EXPOSURE_SECONDS = 1 / 30
 QUARTER_TURNS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
 """By the orientation in a picture's tags: how often it is turned by 90 degrees, counter-clockwise, when shown."""
@@ -40,7 +40,7 @@ class Shower:
     speed_m_s: float = 0.0
     """Of the camera, forwards."""
     is_night: bool = False
-    """The drops shine in the light of a lamp, not of the sky."""
+    """The drops shine in the light of headlights at the camera, not of the sky."""
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
@@ -55,7 +55,9 @@ class Shower:
         """The rain before a camera of that picture size, frames numbered by `TICKS`."""
         settings = MovingRainSettings(intensity=self.intensity, speed_m_s=self.speed_m_s)
         if self.is_night:
-            settings = replace(settings, radiance=NIGHT_RADIANCE, exposure_seconds=NIGHT_EXPOSURE_SECONDS)
+            settings = replace(
+                settings, is_lamp_lit=True, radiance=NIGHT_RADIANCE, exposure_seconds=NIGHT_EXPOSURE_SECONDS
+            )
         # Apple's GPUs have no float64, in which the drops' places are kept.
         device = "cpu" if torch.device(self.device).type == "mps" else self.device
         return MovingRain(size, TICKS, seed=self.seed, settings=settings, device=device)
