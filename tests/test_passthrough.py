@@ -332,3 +332,15 @@ def test_mp4_tags_without_a_place_are_kept_as_keys(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "clean.mp4")) as container:
         assert {key.lower(): value for key, value in container.metadata.items()}["camera"] == "front"
         assert container.metadata["title"] == "Rain"
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_what_a_container_does_not_name_is_not_kept_there(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"clean{suffix}"
+    settings = {"codec": "mpeg2video", "codec_options": {}} if suffix == ".mpg" else {}
+    writer = copy(clips.rich_mkv(tmp_path / "rich.mkv"), target, **settings)
+    with av.open(str(target)) as container:
+        named = {stream.type for stream in container.streams if stream.codec_context is not None}
+        assert {stream.type for stream in container.streams} == named <= {"video", "audio"}
+    assert all(stream.action != "copied" for stream in writer.report if stream.type == "subtitle")
+    assert any("cannot hold chapters" in warning for warning in writer.warnings)

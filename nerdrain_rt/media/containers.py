@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 ISO_FORMATS = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp"}
 """FFmpeg's muxers of MP4's family."""
 
+CHAPTER_FORMATS = ISO_FORMATS | {"matroska", "webm", "nut", "asf", "ogg"}
+_PROGRAM_STREAM = frozenset({"mpeg1video", "mpeg2video", "mp2", "mp3", "ac3", "dts", "dvd_subtitle"})
+NAMED_CODECS = {
+    "mpegts": frozenset({
+        "mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "avs2", "avs3", "dirac", "vc1",
+        "mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m",
+        "dvb_subtitle", "dvb_teletext", "arib_caption", "klv", "timed_id3", "scte_35",
+    }),
+    "mpeg": _PROGRAM_STREAM,
+    "vob": _PROGRAM_STREAM,
+    "dvd": _PROGRAM_STREAM,
+    "svcd": _PROGRAM_STREAM,
+}  # fmt: skip
+"""Of FFmpeg's muxers that write whatever they are given, the codecs that are known again when the file is read."""
+
 
 @contextmanager
 def scratch(container_format: str) -> Iterator[OutputContainer]:

@@ -12,7 +12,7 @@ import av
 from av.format import Flags
 from av.stream import Discard
 
-from nerdrain_rt.media.containers import ISO_FORMATS
+from nerdrain_rt.media.containers import CHAPTER_FORMATS, ISO_FORMATS, NAMED_CODECS
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
 from nerdrain_rt.media.routes import Maker, Route, is_writable, kept_tags, makers
 from nerdrain_rt.media.source import MICROSECONDS, is_cover_art, open_source, read_packets
@@ -63,11 +63,18 @@ class Passthrough:
         name = target.format.name
         if "timecode" in stream.metadata and stream.type == "data" and name in TIMECODE_FORMATS:
             return report("copied", "written again from its timecode tag")
-        if stream.discard == Discard.all and codec == "bin_data" and self.container.chapters():
+        if (
+            stream.discard == Discard.all
+            and codec == "bin_data"
+            and self.container.chapters()
+            and name in CHAPTER_FORMATS
+        ):
             return report("copied", "written again from the chapters")
         if is_cover_art(stream) and name == "matroska":
             return self._attach_cover(stream, target)
-        for maker in makers(stream, target) if self._can_return(stream, name) else ():
+        is_same = name in self.container.format.name.split(",")
+        named = None if is_same else NAMED_CODECS.get(name)
+        for maker in makers(stream, target, named) if self._can_return(stream, name) else ():
             if is_writable(name, [*self._chosen, maker]):
                 self._chosen.append(maker)
                 route = self._routes[stream.index] = maker(target)
@@ -87,6 +94,8 @@ class Passthrough:
     def start(self, target: OutputContainer) -> None:
         """Begin reading, before the header of `target` is written."""
         self._target = target
+        if self.container.chapters() and target.format.name not in CHAPTER_FORMATS:
+            self._note(f"{target.format.name} cannot hold chapters")
         streams = [self.container.streams[index] for index in self._routes]
         if self.is_trimmed:
             try:

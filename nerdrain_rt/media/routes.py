@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -13,6 +13,7 @@ from av.codec.codec import Codec
 from av.subtitles.stream import SubtitleStream
 
 from nerdrain_rt.media.containers import ISO_FORMATS, scratch
+from nerdrain_rt.media.report import codec_name
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -43,12 +44,16 @@ class Route(Protocol):
 Maker = Callable[["OutputContainer"], Route]
 
 
-def makers(stream: Stream, target: OutputContainer) -> Iterator[Maker]:
-    """The routes that `stream` could take, faithful first; each adds a stream to the container it is called with."""
-    yield partial(CopiedStream, source=stream, keep_tag=True)
-    if stream.codec_context is not None:
-        yield partial(CopiedStream, source=stream, keep_tag=False)
-    if isinstance(stream, SubtitleStream) and stream.codec_context.codec.text_sub:
+def makers(stream: Stream, target: OutputContainer, named: Collection[str] | None = None) -> Iterator[Maker]:
+    """The routes that `stream` could take, faithful first; each adds a stream to the container it is called with.
+
+    Of `named`, where given, are the codecs whose packets the target tells apart when it is read.
+    """
+    if named is None or codec_name(stream) in named:
+        yield partial(CopiedStream, source=stream, keep_tag=True)
+        if stream.codec_context is not None:
+            yield partial(CopiedStream, source=stream, keep_tag=False)
+    if named is None and isinstance(stream, SubtitleStream) and stream.codec_context.codec.text_sub:
         for codec in dict.fromkeys((target.default_subtitle_codec, "subrip", "webvtt", "mov_text", "ass")):
             yield partial(TextSubtitles, source=stream, codec=codec)
     if isinstance(stream, AudioStream) and stream.codec_context is not None:
