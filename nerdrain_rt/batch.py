@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from nerdrain_rt import console
-from nerdrain_rt.errors import DerainError, UsageError
+from nerdrain_rt.errors import DerainError, MediaError, UsageError
 
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv",
@@ -76,7 +76,7 @@ def run_jobs(
     failures: list[DerainError] = []
     for job in jobs:
         try:
-            result = run(job)
+            result = _run(job, run)
         except DerainError as error:
             failures.append(error)
             console.error(error)
@@ -91,6 +91,22 @@ def run_jobs(
     if failures:
         is_refused = len(failures) == len(jobs) and all(isinstance(error, UsageError) for error in failures)
         raise typer.Exit(2 if is_refused else 1)
+
+
+def skips_existing(job: Job, *, is_quiet: bool) -> dict[str, Any] | None:
+    """What `--json` prints of a job whose target is there already, and a line that says so; None where it is not."""
+    if not job.target.exists():
+        return None
+    if not is_quiet:
+        console.note(f"{job.target}: is there, skipped")
+    return {"input": str(job.source), "output": str(job.target), "skipped": True}
+
+
+def _run(job: Job, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return run(job)
+    except OSError as error:
+        raise MediaError(f"{error.filename or job.source}: {error.strerror or error}") from error
 
 
 def _find_sources(

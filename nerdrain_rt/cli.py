@@ -14,7 +14,7 @@ import typer
 
 from nerdrain_rt import __version__, console
 from nerdrain_rt.backends import precision_name
-from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, JobError, plan_jobs, run_jobs
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, JobError, plan_jobs, run_jobs, skips_existing
 from nerdrain_rt.benchmark.command import bench_command
 from nerdrain_rt.command_options import (
     ENCODING,
@@ -26,6 +26,7 @@ from nerdrain_rt.command_options import (
     Overwrite,
     Precision,
     Quiet,
+    SkipExisting,
     Strength,
     Tile,
     Verbose,
@@ -148,6 +149,7 @@ def video(
     inputs: Inputs,
     output: Output = None,
     overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     recursive: Recursive = False,
     device: Device = "auto",
     backend: BackendName = "auto",
@@ -176,10 +178,13 @@ def video(
     settings = DerainSettings(
         weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale, temporal
     )
+    _check_existing(overwrite=overwrite, skip_existing=skip_existing)
     jobs = plan_jobs(inputs, output, VIDEO_SUFFIXES, is_recursive=recursive)
     derainer = load_derainer(settings, jobs, as_json=as_json, is_quiet=quiet)
 
     def run(job: Job) -> dict[str, Any]:
+        if skip_existing and (skipped := skips_existing(job, is_quiet=quiet or as_json)):
+            return skipped
         with closing(derain(job.source, job.target, derainer, output=target)) as progress:
             report = console.follow(progress, job.source.name, is_quiet=quiet)
         if not quiet and not as_json:
@@ -197,6 +202,7 @@ def image(
     inputs: Inputs,
     output: Output = None,
     overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     recursive: Recursive = False,
     device: Device = "auto",
     backend: BackendName = "auto",
@@ -213,10 +219,13 @@ def image(
     """Derain images at 8 or 16 bits; EXIF, ICC profile and alpha stay as they are."""
     set_up_logging(is_verbose=verbose)
     settings = DerainSettings(weights, backend, device, precision, wait_engine, strength, parse_tile(tile), work_scale)
+    _check_existing(overwrite=overwrite, skip_existing=skip_existing)
     jobs = plan_jobs(inputs, output, FORMATS, is_recursive=recursive)
     derainer = load_derainer(settings, jobs, as_json=as_json, is_quiet=quiet)
 
     def run(job: Job) -> dict[str, Any]:
+        if skip_existing and (skipped := skips_existing(job, is_quiet=quiet or as_json)):
+            return skipped
         started = time.monotonic()
         derainer.warnings.clear()
         report = derain_image(job.source, job.target, derainer.residual, overwrite=overwrite)
@@ -250,6 +259,11 @@ def load_derainer(settings: DerainSettings, jobs: Sequence[Job], *, as_json: boo
             for job in jobs:
                 console.print_json({"input": str(job.source), "output": None, "error": str(error)})
         raise UsageError(str(error)) from error
+
+
+def _check_existing(*, overwrite: bool, skip_existing: bool) -> None:
+    if overwrite and skip_existing:
+        raise UsageError("--skip-existing leaves out what --overwrite would write again; choose one")
 
 
 def parse_time(text: str | None) -> float | None:

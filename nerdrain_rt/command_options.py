@@ -13,6 +13,10 @@ from nerdrain_rt.errors import UsageError
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object for each input on stdout.")]
 Overwrite = Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite targets that exist.")]
+SkipExisting = Annotated[
+    bool,
+    typer.Option("--skip-existing", help="Leave out inputs whose target is there: go on with a batch that was ended."),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only: no progress, report or warnings.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens; tracebacks with errors.")]
 

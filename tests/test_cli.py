@@ -250,6 +250,43 @@ def test_names_are_printed_as_they_are(tmp_path, tiny_weights):
     assert r"K\udcf6ln.mp4" in done.stderr
 
 
+def test_a_batch_goes_on_where_it_was_ended(derain, tmp_path, capsys):
+    (tmp_path / "card").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        clips.video(tmp_path / "card" / name, size=(48, 64), frames=3)
+    done = tmp_path / "out" / "a.mp4"
+    done.parent.mkdir()
+    done.write_text("done")
+    arguments = ["video", tmp_path / "card", "-o", tmp_path / "out", "--json"]
+    assert derain(*arguments, "--skip-existing") == 0
+    skipped, fresh = map(json.loads, capsys.readouterr().out.splitlines())
+    assert skipped == {"input": str(tmp_path / "card" / "a.mp4"), "output": str(done), "skipped": True}
+    assert fresh["frames_out"] == 3
+    assert done.read_text() == "done"
+    assert derain(*arguments, "--skip-existing", "-y") == 2
+
+
+def test_a_name_that_is_too_long_fails_alone(derain, tmp_path, capsys):
+    folder = tmp_path / "card"
+    folder.mkdir()
+    for name in ("b", 245 * "n"):
+        clips.video(tmp_path / "a.mp4", size=(48, 64), frames=3).rename(folder / f"{name}.mp4")
+    assert derain("video", folder, "-o", f"{tmp_path / 'out'}/") == 0
+    capsys.readouterr()
+    assert derain("video", folder) == 1
+    assert "File name too long" in capsys.readouterr().err
+    assert (folder / "b_derained.mp4").exists()
+
+
+def test_ctrl_c_while_libraries_load_is_one_word(tmp_path):
+    with subprocess.Popen([sys.executable, "-m", "nerdrain_rt", "--version"], stderr=subprocess.PIPE, text=True) as run:
+        time.sleep(0.3)
+        run.send_signal(signal.SIGINT)
+        stderr = run.stderr.read()
+    assert "Traceback" not in stderr
+    assert run.returncode in (0, 130, -signal.SIGINT)
+
+
 def test_version_is_printed(capsys):
     assert run(["--version"]) == 0
     assert one_line(capsys.readouterr().out).startswith("nerdrain-rt ")

@@ -45,10 +45,11 @@ class JobWorker:
 
     def discard_leftovers(self) -> None:
         """Remove the unfinished file while the thread is still at it."""
+        from nerdrain_rt.media.target import partial_stem
+
         if self.target is not None:
-            for partial in self.target.parent.glob(
-                f".{glob.escape(self.target.stem)}.????????.partial{self.target.suffix}"
-            ):
+            stem = glob.escape(partial_stem(self.target))
+            for partial in self.target.parent.glob(f".{stem}.????????.partial{self.target.suffix}"):
                 with suppress(OSError):
                     partial.unlink()
 

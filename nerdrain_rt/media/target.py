@@ -11,6 +11,9 @@ from pathlib import Path
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.report import media_errors
 
+LONGEST_STEM = 150
+"""Bytes; names of files have up to 255."""
+
 
 @contextmanager
 def whole_file(target: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
@@ -42,9 +45,14 @@ def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
     if target.exists() and not target.is_file():
         raise UsageError(f"{target}: is not a file that can be replaced")
     if os.path.lexists(target) and not overwrite:
-        raise UsageError(f"{target}: exists; allow overwriting or choose another name")
+        raise UsageError(f"{target}: exists; allow overwriting (-y) or choose another name")
+    return folder / f".{partial_stem(target)}.{secrets.token_hex(4)}.partial{target.suffix}"
+
+
+def partial_stem(target: Path) -> str:
+    """What the temporary name begins with, short enough for the rest of it."""
     stem = target.stem.replace("%", "_")  # FFmpeg takes %d in a picture's name for a series
-    return folder / f".{stem}.{secrets.token_hex(4)}.partial{target.suffix}"
+    return stem.encode(errors="surrogateescape")[:LONGEST_STEM].decode(errors="ignore")
 
 
 def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
