@@ -146,7 +146,8 @@ def test_a_made_picture_is_the_same_again_and_has_structure_and_streaks():
 
 
 def test_the_first_frame_is_scaled_to_the_size(tmp_path):
-    pictures = first_frame(make_clip(tmp_path / "clip.mp4", (64, 96), 2))
+    pictures, size = first_frame(make_clip(tmp_path / "clip.mp4", (64, 96), 2))
+    assert size == (64, 96)
     assert pictures((32, 48)).shape == (1, 3, 32, 48)
     assert 0.3 < pictures((64, 96)).mean() < 0.7
 

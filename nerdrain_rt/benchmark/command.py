@@ -55,7 +55,7 @@ def bench_command(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="Measure on its first frame.", rich_help_panel=WHAT),
+        typer.Option("--input", metavar="FILE", help="Measure on its first frame, at its size.", rich_help_panel=WHAT),
     ] = None,
     no_pipeline: Annotated[bool, typer.Option("--no-pipeline", help="The network only.", rich_help_panel=WHAT)] = False,
     no_published: Annotated[
@@ -81,8 +81,8 @@ def bench_command(
     where = find_device(device)
     budget = Budget(runs, seconds)
     rates = Rates(where)
-    pictures = first_frame(source) if source else synthesize
-    sizes = list(dict.fromkeys(wanted or SIZES[where.type]))
+    pictures, usual = first_frame(source) if source else (synthesize, None)
+    sizes = list(dict.fromkeys(wanted or ((usual,) if usual else SIZES[where.type])))
     announce = _log.info if as_json else console.note
     bench = ModelBench(load_weights(weights), where, pictures, sizes, rates, budget, announce)
     report = Report(where, rates)

@@ -35,11 +35,12 @@ def synthesize(size: tuple[int, int], *, seed: int = 0) -> Tensor:
     return picture.add_(0.3 * streaks).clamp_(0, 1)
 
 
-def first_frame(path: Path) -> Pictures:
-    """The first frame of a video or image, scaled to the size asked for; raises MediaError."""
+def first_frame(path: Path) -> tuple[Pictures, tuple[int, int]]:
+    """The first frame of a video or image, scaled to the size asked for, and its own; raises MediaError."""
     with VideoReader(path) as reader:
         frame = next(iter(reader), None)
     if frame is None:
         raise MediaError(f"{path}: holds no frame")
     rgb = Planes.of(frame.picture).rgb()
-    return lambda size: F.interpolate(rgb, size, mode="bilinear", antialias=True).clamp_(0, 1)
+    height, width = rgb.shape[-2:]
+    return lambda size: F.interpolate(rgb, size, mode="bilinear", antialias=True).clamp_(0, 1), (height, width)
