@@ -344,3 +344,21 @@ def test_what_a_container_does_not_name_is_not_kept_there(tmp_path: Path, suffix
         assert {stream.type for stream in container.streams} == named <= {"video", "audio"}
     assert all(stream.action != "copied" for stream in writer.report if stream.type == "subtitle")
     assert any("cannot hold chapters" in warning for warning in writer.warnings)
+
+
+@pytest.mark.parametrize("has_index", [True, False], ids=["index", "blocks"])
+def test_positions_of_dashcams_are_told_to_be_lost(tmp_path: Path, has_index: bool) -> None:
+    source = clips.video(tmp_path / "novatek.mp4", frames=3)
+    content = source.read_bytes()
+    block = b"\x00\x00\x00\x20freefreeGPS " + 16 * b"x"
+    if has_index:
+        moov = content.index(b"moov") - 4
+        size = int.from_bytes(content[moov : moov + 4], "big")
+        index = b"\x00\x00\x00\x10gps " + 8 * b"\x00"
+        content = content[:moov] + (size + 16).to_bytes(4, "big") + content[moov + 4 : moov + size] + index
+    else:
+        content += block
+    source.write_bytes(content)
+    assert any("positions (GPS) are lost" in warning for warning in copy(source, tmp_path / "clean.mp4").warnings)
+    plain = clips.video(tmp_path / "plain.mp4", frames=3)
+    assert not copy(plain, tmp_path / "other.mp4").warnings

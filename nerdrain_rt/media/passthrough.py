@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import av
 from av.format import Flags
 from av.stream import Discard
 
+from nerdrain_rt.media.boxes import has_positions
 from nerdrain_rt.media.containers import CHAPTER_FORMATS, ISO_FORMATS, NAMED_CODECS
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
 from nerdrain_rt.media.routes import Maker, Route, is_writable, kept_tags, makers
@@ -94,6 +96,8 @@ class Passthrough:
     def start(self, target: OutputContainer) -> None:
         """Begin reading, before the header of `target` is written."""
         self._target = target
+        if "mp4" in self.container.format.name and has_positions(Path(self._source)):
+            self._note("the camera's positions (GPS) are lost: they are beside the streams, where FFmpeg reads nothing")
         if self.container.chapters() and target.format.name not in CHAPTER_FORMATS:
             self._note(f"{target.format.name} cannot hold chapters")
         streams = [self.container.streams[index] for index in self._routes]
