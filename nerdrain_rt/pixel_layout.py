@@ -119,6 +119,11 @@ def is_supported(format_name: str) -> bool:
     return _find_layout(format_name) is not None
 
 
+def has_alpha(pixel_format: str) -> bool:
+    """Whether pictures of the format have transparency."""
+    return any(component.is_alpha for component in _pixel_format(pixel_format).components)
+
+
 def nearest_supported(format_name: str) -> str:
     """The format itself, or the one to reformat to that loses least.
 

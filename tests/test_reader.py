@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from fractions import Fraction
@@ -393,3 +394,10 @@ def test_variable_rate_is_no_jump(tmp_path: Path) -> None:
     with VideoReader(path) as reader:
         assert len(list(reader)) == 12
         assert reader.warnings == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ts")
+    with pytest.raises(MediaError, match=r"pipe\.ts: is a pipe or a device"):
+        VideoReader(tmp_path / "pipe.ts").__enter__()

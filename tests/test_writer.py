@@ -574,3 +574,22 @@ def test_gif_keeps_the_colors(tmp_path: Path) -> None:
     red, green, blue = decoded(tmp_path / "clip.gif")[0].to_ndarray(format="rgb24").reshape(-1, 3).T.astype(int)
     assert abs(red - blue).max() > 50
     assert abs(red - green).max() > 50
+
+
+def test_transparency_is_kept_before_depth(tmp_path: Path) -> None:
+    source = clips.video(tmp_path / "matte.mov", frames=2, codec="prores_ks", pixel_format="yuva444p10le", options={})
+    writer = copy(source, tmp_path / "clean.mov")
+    with av.open(str(tmp_path / "clean.mov")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec.name, stream.pix_fmt) == ("prores", "yuva444p12le")
+    assert len(writer.report) == 1
+
+
+def test_transparency_that_the_decoder_leaves_out_is_told(tmp_path: Path) -> None:
+    source = clips.video(tmp_path / "matte.webm", frames=2, codec="libvpx-vp9", pixel_format="yuva420p", options={})
+    with VideoReader(source) as reader:
+        list(reader)
+    assert reader.warnings == ["its transparency (alpha) is not read, and so not kept"]
+    copy(source, tmp_path / "clean.webm")
+    with av.open(str(tmp_path / "clean.webm")) as container:
+        assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}

@@ -20,6 +20,7 @@ from nerdrain_rt.gpu_picture import gpu_access
 from nerdrain_rt.media.containers import holds, scratch
 from nerdrain_rt.media.encoder_options import depth_of, encoder_options
 from nerdrain_rt.media.report import explain
+from nerdrain_rt.pixel_layout import has_alpha
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -90,7 +91,13 @@ def choose_encoding(
         raise UsageError(f"{names[0]} does not start: this machine has no usable hardware for it; try {software}")
     fault = f"no encoder here makes video that {container_format} can hold"
     depth = depth_of(material.pixel_format)
-    for attempt in sorted(tries, key=lambda a: (a.warning is not None, depth_of(a.pixel_format) < depth)):
+    is_cut_out = has_alpha(material.pixel_format)
+
+    def losses(attempt: VideoEncoding) -> tuple[bool, bool, bool]:
+        loses_alpha = is_cut_out and not has_alpha(attempt.pixel_format)
+        return loses_alpha, attempt.warning is not None, depth_of(attempt.pixel_format) < depth
+
+    for attempt in sorted(tries, key=losses):
         try:
             _try_out(attempt, material, container_format)
         except (av.FFmpegError, ValueError) as error:
@@ -248,14 +255,13 @@ def _formats(codec: str, material: Material) -> Iterator[tuple[str, str | None]]
     source = material.pixel_format
     formats = [known for known in Codec(codec, "w").video_formats or () if known.components and not known.has_palette]
     known = [pixel_format.name for pixel_format in formats] or [source]
-    has_alpha = any(component.is_alpha for component in VideoFormat(source).components)
     whole = source.replace("420", "444").replace("422", "444") if source.startswith(("yuv", "nv")) else source
     for same in dict.fromkeys((source, same_samples(source))):
         if same in known:
             yield same, None
     colored = [name for name in known if _color_count(name) >= _color_count(source)]
     deep = [name for name in colored if depth_of(name) >= depth_of(source)]
-    nearest, loss = find_best_pix_fmt_of_list(deep or colored or known, same_samples(source), has_alpha)
+    nearest, loss = find_best_pix_fmt_of_list(deep or colored or known, same_samples(source), has_alpha(source))
     if nearest is not None and nearest.name not in (source, same_samples(source)):
         yield nearest.name, f"{codec} cannot hold {source}; encoded as {nearest.name}" if loss or not deep else None
     if whole in known:

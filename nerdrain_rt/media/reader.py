@@ -21,7 +21,7 @@ from nerdrain_rt.gpu_picture import can_stay_on_gpu, gpu_access, is_on_gpu, on_h
 from nerdrain_rt.media.report import codec_name, explain, media_errors
 from nerdrain_rt.media.source import MICROSECONDS, find_video_stream, open_source, read_packets
 from nerdrain_rt.media.tags import PictureTags
-from nerdrain_rt.pixel_layout import nearest_supported
+from nerdrain_rt.pixel_layout import has_alpha, nearest_supported
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -168,6 +168,8 @@ class VideoReader:
         self._is_on_gpu = can_stay_on_gpu(first)
         if self._gpu is not None and not is_on_gpu(first):
             self._note_fault("the GPU cannot decode this video; decoded on the processor")
+        if self._stream.metadata.get("alpha_mode") == "1" and not has_alpha(sample_format(first)):
+            self._note_fault("its transparency (alpha) is not read, and so not kept")
         self._format = nearest_supported(sample_format(first))
         if self._format != sample_format(first):
             self._note_fault(f"the network cannot read {sample_format(first)} pictures; converted to {self._format}")

@@ -33,7 +33,9 @@ def open_source(source: str, hwaccel: HWAccel | None = None) -> InputContainer:
         raise MediaError(f"{source}: no such file")
     if path.is_dir():
         raise MediaError(f"{source}: is a folder, not a media file")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        raise MediaError(f"{source}: is a pipe or a device; a video is read twice and so has to be a file")
+    if path.stat().st_size == 0:
         raise MediaError(f"{source}: the file is empty")
     try:
         return av.open(file_address(path), metadata_errors="surrogateescape", hwaccel=hwaccel)
