@@ -44,6 +44,7 @@ from nerdrain_rt.evaluation.command import eval_command
 from nerdrain_rt.gui_command import gui_command
 from nerdrain_rt.live_command import live_command
 from nerdrain_rt.media.image import FORMATS, derain_image
+from nerdrain_rt.media.target import kept_partial
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import DEFAULT
 from nerdrain_rt.pipeline import derain_video
@@ -185,8 +186,13 @@ def video(
     def run(job: Job) -> dict[str, Any]:
         if skip_existing and (skipped := skips_existing(job, is_quiet=quiet or as_json)):
             return skipped
-        with closing(derain(job.source, job.target, derainer, output=target)) as progress:
-            report = console.follow(progress, job.source.name, is_quiet=quiet)
+        try:
+            with closing(derain(job.source, job.target, derainer, output=target)) as progress:
+                report = console.follow(progress, job.source.name, is_quiet=quiet)
+        except KeyboardInterrupt:
+            if keep_partial and kept_partial(job.target).exists() and not quiet:
+                console.note(f"{kept_partial(job.target)}: what was done until then")
+            raise
         if not quiet and not as_json:
             console.print_report(report)
         if report.is_damaged and not tolerant:

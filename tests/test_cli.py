@@ -319,6 +319,7 @@ def test_interrupted_run_ends_within_a_second_and_leaves_nothing_else(tmp_path, 
     assert left == (["clean.partial.mkv"] if options else [])
     if options:
         assert frame_count(out / left[0]) > 0
+        assert "clean.partial.mkv: what was done until then" in stderr
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")

@@ -49,6 +49,11 @@ def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
     return folder / f".{partial_stem(target)}.{secrets.token_hex(4)}.partial{target.suffix}"
 
 
+def kept_partial(target: Path) -> Path:
+    """The name of what was done until a run was broken off."""
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
 def partial_stem(target: Path) -> str:
     """What the temporary name begins with, short enough for the rest of it."""
     stem = target.stem.replace("%", "_")  # FFmpeg takes %d in a picture's name for a series

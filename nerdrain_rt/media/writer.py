@@ -20,7 +20,7 @@ from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
 from nerdrain_rt.media.routes import kept_tags
 from nerdrain_rt.media.source import file_address, is_cover_art
-from nerdrain_rt.media.target import publish, temporary_beside
+from nerdrain_rt.media.target import kept_partial, publish, temporary_beside
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -115,8 +115,7 @@ class VideoWriter:
             if self._settings.keep_partial and self.frames_written:
                 with suppress(MediaError):
                     self._finish(whole=False)
-                    partial = self._temporary.with_name(f"{self.target.stem}.partial{self.target.suffix}")
-                    publish(self._temporary, partial, overwrite=True)
+                    publish(self._temporary, self._temporary.with_name(kept_partial(self.target).name), overwrite=True)
         finally:
             self._discard()
 
