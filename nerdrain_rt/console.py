@@ -71,26 +71,49 @@ def _with_bar(progress: Iterable[Progress], name: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=stderr, transient=True) as bar:
-        task = bar.add_task(name, total=None, fps=0.0)
-        started = time.monotonic()
+        task = bar.add_task(f"{name}: preparing", total=None, fps=0.0)
+        speed = _Speed()
         for step in progress:
-            fps = step.frame_index / (time.monotonic() - started)
-            bar.update(task, completed=step.frame_index, total=step.frame_count, fps=fps)
+            fps = speed.after(step.frame_index) or 0.0
+            bar.update(task, description=name, completed=step.frame_index, total=step.frame_count, fps=fps)
             yield step
 
 
 def _with_lines(progress: Iterable[Progress], name: str) -> Iterator[Progress]:
-    started = last = time.monotonic()
+    last, speed = time.monotonic(), _Speed()
     for step in progress:
-        now = time.monotonic()
+        now, fps = time.monotonic(), speed.after(step.frame_index)
         if step.report is None and now - last >= LINE_SECONDS:
-            last, fps = now, step.frame_index / (now - started)
-            total, left = "", ""
-            if step.frame_count:
-                total = f" of {step.frame_count}"
-                left = f", {max(0, step.frame_count - step.frame_index) / fps:.0f} s left"
-            note(f"{name}: frame {step.frame_index}{total}, {fps:.2f} fps{left}")
+            last = now
+            total = f" of {step.frame_count}" if step.frame_count else ""
+            rate = f", {fps:.2f} fps" if fps else ""
+            left = ""
+            if fps and step.frame_count:
+                left = f", {_clock(max(0, step.frame_count - step.frame_index) / fps)} left"
+            note(f"{name}: frame {step.frame_index}{total}{rate}{left}")
         yield step
+
+
+class _Speed:
+    """Frames per second since the first was done: what is prepared before it says nothing of the others."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def after(self, frame_index: int) -> float | None:
+        """With this one done now; None for the first."""
+        now = time.monotonic()
+        first_index, started = self._first = self._first or (frame_index, now)
+        return (frame_index - first_index) / (now - started) if frame_index > first_index and now > started else None
+
+
+def _clock(seconds: float) -> str:
+    """As 45 s, 3:20 min or 1:05 h."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02} h"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
 
 
 def print_report(report: VideoReport) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import av
 import pytest
 import torch
 
-from nerdrain_rt import doctor
+from nerdrain_rt import console, doctor
 from nerdrain_rt.__main__ import run
 from nerdrain_rt.cli import parse_options, parse_tile, parse_time
 from nerdrain_rt.errors import UsageError
@@ -175,7 +176,20 @@ def test_strength_0_in_ffv1_gives_the_same_samples(derain, clip, tmp_path):
 def test_lines_of_progress_where_there_is_no_terminal(derain, clip, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("nerdrain_rt.console.LINE_SECONDS", 0)
     assert derain("video", clip, "-o", tmp_path / "x.mp4") == 0
-    assert "frame 3 of 6" in capsys.readouterr().err
+    assert re.search(r"frame 3 of 6, [\d.]+ fps, \d+ s left", capsys.readouterr().err)
+
+
+def test_speed_leaves_out_what_is_prepared_before_the_first_frame(monkeypatch, capsys):
+    now = iter([0.0, 100.0, 100.0, 101.0, 101.0, 102.0, 102.0])
+    monkeypatch.setattr("nerdrain_rt.console.time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr("nerdrain_rt.console.LINE_SECONDS", 0)
+    steps = (SimpleNamespace(frame_index=index, frame_count=4001, report=None) for index in (1, 2, 3))
+    list(console._with_lines(steps, "rain.mp4"))
+    assert capsys.readouterr().err.splitlines() == [
+        "rain.mp4: frame 1 of 4001",
+        "rain.mp4: frame 2 of 4001, 1.00 fps, 1:06 h left",
+        "rain.mp4: frame 3 of 4001, 1.00 fps, 1:06 h left",
+    ]
 
 
 def test_image_command_derains_a_folder(derain, tmp_path, capsys):
