@@ -289,6 +289,16 @@ class Derainer:
             _refuse_unless(_are_finite([residual]), tiled.backend)
             return residual.to(rainy.device)
 
+    def warm_up(self, size: tuple[int, int]) -> None:
+        """Let every device prepare for pictures of this (height, width), which else their first ones wait for.
+
+        Raises what `residual` does.
+        """
+        for tiled in self._tiled if self.settings.strength else ():
+            device = tiled.backend.device
+            with gpu_failures(device), torch.inference_mode():
+                self._residual(torch.zeros(1, 3, *size, device=device), tiled)
+
     def _tile(self, backend: Backend) -> TiledBackend:
         return TiledBackend(backend, self.settings.tile, warn=self.warnings.append, first_run=self._first_run)
 

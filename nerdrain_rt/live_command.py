@@ -202,6 +202,8 @@ def live_command(
     with ExitStack() as stack:
         stack.push(live)
         signals = stack.enter_context(_stopped_by_signals(live))
+        if live.is_seekable:  # a camera goes on meanwhile, a file waits for the network
+            derainer.warm_up(live.info.size)
         progress = stack.enter_context(closing(derain_live(live, derainer, sinks, settings=settings)))
         followed = progress if quiet else follow(progress, live.name)
         for step in with_stats(followed) if stats else followed:

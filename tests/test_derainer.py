@@ -410,3 +410,13 @@ def test_frames_derained_one_at_a_time_share_their_memory_on_a_device():
     for index in range(40):
         list(derainer.derain([make_frame((256, 320), index=index)]))
     assert torch.cuda.memory_reserved() <= held
+
+
+def test_warming_up_runs_the_network_on_each_device_once():
+    backends = [FakeBackend(), FakeBackend()]
+    derainer = Derainer(backend=backends)
+    derainer.warm_up((33, 47))
+    assert [backend.shapes for backend in backends] == [[(1, 3, 48, 48)]] * 2
+    derainer.settings = DerainSettings(strength=0.0)
+    derainer.warm_up((33, 47))
+    assert len(backends[0].shapes) == 1
