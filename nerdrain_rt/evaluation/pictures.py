@@ -109,6 +109,7 @@ def holds_images(source: Path) -> bool:
 
 def _pairs_of_images(rainy: Path, target: Path) -> Iterator[Pair]:
     if rainy == target and rainy.is_dir() and not any(map(_is_named_target, paths := find_images(rainy))):
+        _log.warning("%s: no targets by name; each image is taken for a pair, the rainy one its left half", rainy)
         yield from _halves(paths)
         return
     matches = match_images(rainy, target) if rainy.is_dir() else {rainy: target}

@@ -18,7 +18,7 @@ def has_positions(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            for kind, (start, end) in list(_boxes(file, 0, path.stat().st_size)):
+            for kind, (start, end) in _boxes(file, 0, path.stat().st_size):
                 has_index = kind == b"moov" and any(inner == b"gps " for inner, _ in _boxes(file, start, end))
                 if has_index or (kind == b"free" and _starts_with_positions(file, start)):
                     return True

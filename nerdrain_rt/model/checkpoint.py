@@ -136,17 +136,22 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result | {UNUSED: state["fine3.reduce1.weight"]}
 
 
-def read_published(path: Path) -> dict[str, Tensor]:
-    """Read a `.pth` file of the published code without running what is in it, and map it to our names."""
+def read_torch(path: Path) -> Any:
+    """What a file of PyTorch holds, on the CPU and without running it; raises WeightsError where that cannot be."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path}: holds more than weights or is damaged, and was not run") from error
     except Exception as error:  # what the reader stumbles over depends on the bytes
         raise WeightsError(f"{path}: not a PyTorch checkpoint, or damaged") from error
+
+
+def read_published(path: Path) -> dict[str, Tensor]:
+    """Read a `.pth` file of the published code without running what is in it, and map it to our names."""
+    content = read_torch(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: not a NeRD-Rain checkpoint: it holds no dictionary of tensors")

@@ -202,8 +202,8 @@ def _follow(trainer: Trainer, minutes: float | None) -> None:
             last, entries = now, []
         if has_plot and (is_last or entry.step % trainer.settings.validate_every == 0):
             _plot(trainer.folder)
-    if trainer.workers.is_first:
-        console.note(f"{trainer.folder / WEIGHTS}: the weights of step {trainer.step}")
+    if trainer.workers.is_first and trainer.saved_step is not None:
+        console.note(f"{trainer.folder / WEIGHTS}: the weights of step {trainer.saved_step}")
 
 
 def _plot(run: Path) -> None:

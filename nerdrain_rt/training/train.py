@@ -7,9 +7,7 @@ import json
 import logging
 import math
 import os
-import pickle
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nerdrain_rt.errors import DerainError, UsageError, WeightsError, first_line
+from nerdrain_rt.model.checkpoint import read_torch
 from nerdrain_rt.model.net import Block, NerdRain, NetConfig, Outputs
 from nerdrain_rt.model.weights import save_weights
 from nerdrain_rt.stages import Prefetch
@@ -89,6 +88,8 @@ class Trainer:
         self.step = 0
         self._state = torch.Generator().manual_seed(settings.seed + self.workers.rank).get_state()
         self._bad_steps = 0
+        self.saved_step: int | None = None
+        """That of the last checkpoint."""
         self.is_stopped = False
 
     def stop(self) -> None:
@@ -185,6 +186,7 @@ class Trainer:
         states = self.workers.gather(self._state)
         if self.workers.is_first:
             self._write(states)
+        self.saved_step = self.step
         self.workers.wait()
 
     def _write(self, states: list[Tensor]) -> None:
@@ -316,16 +318,9 @@ def compile_blocks(net: NerdRain) -> None:
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What `write_checkpoint` wrote, nothing in it run; raises WeightsError where it is none."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            # On the CPU: AdamW counts its steps there, and asks for them one by one.
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; begin without --resume") from None
-    except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path}: holds more than a checkpoint or is damaged, and was not run") from error
-    except Exception as error:  # what the reader stumbles over depends on the bytes
-        raise WeightsError(f"{path}: not a checkpoint, or damaged") from error
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file; begin without --resume")
+    state = read_torch(path)  # on the CPU: AdamW counts its steps there, and asks for them one by one
     if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
         raise WeightsError(f"{path}: not a checkpoint of a training")
     return state
