@@ -7,10 +7,11 @@ Run as `python benchmarks/quality.py [--weights NAME|FILE] [--sheets DIR]`; the 
   the n-th one's rain always has the seed n. `showers`: the rain of `nerdrain rain` at each of five intensities in each
   of three scenes, a camera that stands, one that drives at 15 m/s, and one at night, for which the photograph keeps a
   part of its light. `looks`: each other kind of rain that is drawn for training.
+- `real`: the clip of real rain, some frames every so often: what is left of the drops that only one frame shows.
 - each dry clip's first frames but the very first, which has no frame before it to be compared with: `dry`, as they are;
   `moving`, under the rain of `nerdrain rain CLIP --seed 1`.
 
-The sheets show these and the clip of real rain. Pictures larger than `--longest` are cut to their middles and never
+The sheets show all of them. Pictures larger than `--longest` are cut to their middles and never
 shrunk, so that streaks keep their size. None of them was trained on. PSNR and SSIM are of Y, that of dry clips of RGB.
 """
 
@@ -43,6 +44,7 @@ from nerdrain_rt.evaluation.flicker import Flicker
 from nerdrain_rt.evaluation.harm import Harm
 from nerdrain_rt.evaluation.metrics import Image
 from nerdrain_rt.evaluation.pictures import Pair, Picture, read_pairs, read_pictures, to_image, to_tensor
+from nerdrain_rt.evaluation.real_drops import REACH, RealDrops
 from nerdrain_rt.evaluation.sheets import save_crops
 from nerdrain_rt.media.image_folder import find_images, read_image
 from nerdrain_rt.media.report import media_errors
@@ -59,6 +61,8 @@ REAL_CLIP = "rain_street"
 CLIPS = (*DRY_CLIPS, REAL_CLIP)
 REAL_EVERY = 60
 """Frames between those shown of the real clip."""
+SHOT = 2 * REACH + 3
+"""Frames that are derained of it at a time; the outer ones are only what the others are held against."""
 
 INTENSITIES = (0.1, 0.25, 0.5, 0.75, 1.0)
 SCENES = {"standing": Shower(), "driving": Shower(speed_m_s=15), "night": Shower(is_night=True)}
@@ -159,11 +163,11 @@ class Data:
                 yield Pair(f"{dry.name}, moving rain", self._middle(rainy), dry.rgb)
 
     def real(self) -> Iterator[list[Picture]]:
-        """Frames of the clip of real rain, three at a time that follow each other."""
+        """Frames of the clip of real rain, some at a time that follow each other."""
         pictures = read_pictures(self._clip(REAL_CLIP))
-        while trio := list(islice(pictures, 3)):
-            yield [Picture(f"{REAL_CLIP}, frame {name}", self._middle(rgb)) for name, rgb in trio]
-            next(islice(pictures, REAL_EVERY - 3, REAL_EVERY - 3), None)
+        while shot := list(islice(pictures, SHOT)):
+            yield [Picture(f"{REAL_CLIP}, frame {name}", self._middle(rgb)) for name, rgb in shot]
+            next(islice(pictures, REAL_EVERY - SHOT, REAL_EVERY - SHOT), None)
 
     def _pair(self, name: str, rainy: Tensor, target: Tensor) -> Pair:
         return Pair(name, *(self._middle(to_image(side)) for side in (rainy, target)))
@@ -216,10 +220,11 @@ class Quality:
         self.shown["moving"] += [moving[0], moving[-1]]
         return {"dry": summary(Harm.of(dry)), "moving": _means([Evaluation.of(moving)]) | summary(Flicker.of(moving))}
 
-    def real(self) -> None:
-        """Nothing to measure, but to look at."""
-        for frames in self._data.real():
-            self.shown["real"] += self._derain_video((*picture, None) for picture in frames)[1:2]
+    def real(self) -> dict[str, Any]:
+        """What is left of real drops."""
+        shots = [self._derain_video((*picture, None) for picture in frames) for frames in self._data.real()]
+        self.shown["real"] += [shot[len(shot) // 2] for shot in shots]
+        return summary(RealDrops.of(*shots))
 
     def _score(self, kind: object, pairs: Iterable[Pair]) -> Evaluation:
         comparisons = self._derain(pairs)
@@ -244,7 +249,7 @@ def _means(scores: Sequence[Evaluation]) -> dict[str, Any]:
 def measure(quality: Quality) -> dict[str, Any]:
     """Every figure, part by part."""
     parts = {"rain200l": quality.rain200l, "showers": quality.showers, "looks": quality.looks}
-    parts |= {name: partial(quality.clip, name) for name in DRY_CLIPS}
+    parts |= {name: partial(quality.clip, name) for name in DRY_CLIPS} | {"real": quality.real}
     result = {}
     for name, part in parts.items():
         console.note(f"{name} ...")
@@ -255,7 +260,9 @@ def measure(quality: Quality) -> dict[str, Any]:
 def table_of(result: dict[str, Any]) -> Table:
     """The figures beside their targets, green where they are met."""
     table = Table(*("", "input", "output", "gain", "", "must", "goal"), title=result["weights"])
-    table.caption = "PSNR and gain in dB; flicker in 8-bit codes, of the dry frames too, and what is left of the rain's"
+    table.caption = (
+        "PSNR and gain in dB; flicker and drops in 8-bit codes, of the dry frames too, and what is left of the rain's"
+    )
 
     def add(
         name: str, before: float, after: float, more: str = "", limits: Iterable[str] = (), digits: int = 2
@@ -283,6 +290,9 @@ def table_of(result: dict[str, Any]) -> Table:
         before, after, floor, left = (moving[f"flicker_{it}"] for it in ("before", "after", "target", "left"))
         more = f"dry {floor:.2f}, {left:.0%} left"
         add("  flicker", before, after, more, _judged("flicker", after / before))
+    real = result["real"]
+    left = "" if real["drops_left"] is None else f"{real['drops_left']:.0%} left"
+    add(f"{REAL_CLIP}: drops", real["drops_before"], real["drops_after"], left, digits=3)
     return table
 
 
@@ -316,7 +326,6 @@ def run(options: argparse.Namespace) -> None:
         "photographs": len(data.held_out()),
     } | measure(quality)
     if options.sheets:
-        quality.real()
         for name, comparisons in quality.shown.items():
             save_crops(options.sheets / f"{name}.png", comparisons)
     result["seconds"] = round(time.monotonic() - started)

@@ -365,6 +365,17 @@ def test_json_of_flicker_has_its_keys(run, tmp_path):
     assert list(result) == ["frames", "flicker_before", "flicker_after", "flicker_target", "flicker_left"]
 
 
+def test_json_of_real_drops_has_its_keys(run, tmp_path):
+    for index, picture in enumerate(panned(5)):
+        write(tmp_path / f"{index}.png", picture)
+
+    result = json.loads(run("--real", tmp_path, "--json").stdout)
+
+    assert list(result) == ["frames", "drops_before", "drops_after", "drops_left", "changed"]
+    assert result["frames"] == 1
+    assert result["changed"] == pytest.approx(RAIN, abs=1)
+
+
 def test_people_get_a_table(run, pairs):
     result = run("--input", pairs[0], "--target", pairs[1], "--score", "yfloat", "--protocol", "windows")
 
@@ -410,6 +421,8 @@ def test_sheet_puts_the_worst_first(run, pairs, tmp_path):
         ["--harm", "a", "--flicker", "b"],
         ["--harm", "a", "--target", "b"],
         ["--flicker", "a", "--sheet", "b.png"],
+        ["--real", "a", "--target", "b"],
+        ["--real", "a", "--harm", "b"],
         ["--harm", "a", "--csv", "missing/rows.csv"],
     ],
 )
@@ -448,11 +461,11 @@ def test_wrong_outputs_are_refused_before_any_work(run, pairs, arguments):
 
 
 @pytest.mark.parametrize(
-    "what", [["--input", "input", "--target", "target"], ["--harm", "target"], ["--flicker", "pan"]]
+    "what", [["--input", "input", "--target", "target"], ["--harm", "target"], ["--flicker", "pan"], ["--real", "pan"]]
 )
 def test_plot_is_drawn_of_everything_that_is_measured(run, pairs, tmp_path, what):
     pytest.importorskip("matplotlib")
-    for index, picture in enumerate(panned()):
+    for index, picture in enumerate(panned(5)):
         write(tmp_path / "pan" / f"{index}.png", picture)
 
     result = run(*(it if it.startswith("-") else tmp_path / it for it in what), "--plot", tmp_path / "plot.png")

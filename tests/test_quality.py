@@ -31,7 +31,7 @@ def write_clip(path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = SIDE + 32, SIDE, "yuv420p"
-        for index in range(4):
+        for index in range(7):
             frame = av.VideoFrame.from_ndarray(np.roll(np.asarray(photograph()), index, axis=1), format="rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         container.mux(stream.encode(None))
@@ -90,6 +90,7 @@ def test_last_line_holds_every_figure(run):
     assert list(result["showers"]["scenes"]) == list(SCENES)
     assert list(result["looks"]["kinds"]) == list(LOOKS)
     assert result["showers"]["all"]["images"] == len(SCENES) * len(INTENSITIES)
+    assert result["real"]["changed"] == 0
     for clip in ("gopro_walk", "dashcam_highway"):
         assert result[clip]["dry"]["harm_psnr"] == EQUAL_DB
         assert result[clip]["moving"]["gain"] == 0

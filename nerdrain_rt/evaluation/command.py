@@ -20,11 +20,12 @@ from nerdrain_rt.evaluation.flicker import Flicker
 from nerdrain_rt.evaluation.harm import Harm
 from nerdrain_rt.evaluation.metrics import Convention
 from nerdrain_rt.evaluation.plot import PLOT_SUFFIXES, require_matplotlib, save_plot
+from nerdrain_rt.evaluation.real_drops import RealDrops
 from nerdrain_rt.evaluation.sheets import Sheet
 from nerdrain_rt.media.report import media_errors
 from nerdrain_rt.model.weights import DEFAULT
 
-Result: TypeAlias = Evaluation | Harm | Flicker
+Result: TypeAlias = Evaluation | Harm | Flicker | RealDrops
 DECIMALS = 6
 WHAT = "What is measured"
 NETWORK = "The network"
@@ -48,6 +49,10 @@ def eval_command(
     flicker: Annotated[
         Path | None,
         typer.Option(metavar="DIR|VIDEO", help="Frames in order: how much they flicker.", rich_help_panel=WHAT),
+    ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR|VIDEO", help="Real rain: how much of its drops is left.", rich_help_panel=WHAT),
     ] = None,
     protocol: Annotated[
         Protocol, typer.Option(help="Whole pictures, or windows of 256 as in the papers.", rich_help_panel=WHAT)
@@ -78,12 +83,12 @@ def eval_command(
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Overwrite files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Score a network on pairs, or measure its harm on dry footage or its flicker."""
-    shown = _only_one(source, harm, flicker)
-    if (source and not target) or (harm and target):
-        raise UsageError("--input needs a --target, --flicker can have one, --harm has none")
+    """Score a network on pairs, or measure its harm on dry footage, its flicker, or what it leaves of real rain."""
+    shown = _only_one(source, harm, flicker, real)
+    if (source and not target) or ((harm or real) and target):
+        raise UsageError("--input needs a --target, --flicker can have one, --harm and --real have none")
     if flicker and sheet:
-        raise UsageError("--sheet goes with --input or --harm")
+        raise UsageError("--sheet goes with --input, --harm or --real")
     for path, suffixes in ((table, ()), (sheet, {".png"}), (plot, PLOT_SUFFIXES)):
         if path is not None:
             _check_output(path, suffixes, [shown, *([target] if target else [])], overwrite=overwrite)
@@ -96,8 +101,10 @@ def eval_command(
         result: Result = Evaluation.of(comparisons, score)
     elif harm:
         result = Harm.of(comparisons)
-    else:
+    elif flicker:
         result = Flicker.of(comparisons)
+    else:
+        result = RealDrops.of(comparisons)
     if table:
         write_csv(table, result.rows)
     if sheet:
@@ -127,7 +134,7 @@ def write_csv(path: Path, rows: Sequence[NamedTuple]) -> None:
 def _only_one(*sources: Path | None) -> Path:
     given = [source for source in sources if source]
     if len(given) != 1:
-        raise UsageError("give one of --input (with --target), --harm and --flicker")
+        raise UsageError("give one of --input (with --target), --harm, --flicker and --real")
     return given[0]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -17,12 +17,7 @@ from nerdrain_rt.derainer import Derainer
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.evaluation.evaluate import Comparison, compare
 from nerdrain_rt.evaluation.metrics import Image
-
-Field: TypeAlias = npt.NDArray[np.float32]
-"""H W 2: columns and rows."""
-
-SMALLEST_SIDE = 12
-"""Of pictures that OpenCV finds motion in."""
+from nerdrain_rt.evaluation.motion import SMALLEST_SIDE, sample, trace
 
 
 class FrameFlicker(NamedTuple):
@@ -83,8 +78,8 @@ def _errors(previous: Comparison, current: Comparison) -> tuple[int, list[float]
         raise MediaError(
             f"{current.name}: {now} after {before}; flicker needs frames of one size, {SMALLEST_SIDE} pixels a side"
         )
-    places, is_seen = _trace(*(_guide(side) for side in (previous, current)))
-    changes = (_sample(then, places) - now for then, now in zip(_sides(previous), _sides(current), strict=True))
+    places, is_seen = trace(*(_guide(side) for side in (previous, current)))
+    changes = (sample(then, places) - now for then, now in zip(_sides(previous), _sides(current), strict=True))
     return 3 * int(is_seen.sum()), [float(np.square(change[is_seen]).sum(dtype=np.float64)) for change in changes]
 
 
@@ -99,25 +94,3 @@ def _sides(comparison: Comparison) -> list[npt.NDArray[np.float32]]:
 def _guide(comparison: Comparison) -> npt.NDArray[np.uint8]:
     picture: Image = comparison.rainy if comparison.target is None else comparison.target
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _trace(previous: npt.NDArray[np.uint8], current: npt.NDArray[np.uint8]) -> tuple[Field, npt.NDArray[np.bool_]]:
-    """Where each pixel was in the previous frame, and whether it was seen there.
-
-    It was where the flow there and back again ends near its start (Sundaram, Brox, Keutzer, ECCV 2010).
-    """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    height, width = current.shape
-    still = np.zeros((height, width, 2), np.float32)
-    back = np.asarray(search.calc(current, previous, still.copy()), np.float32)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    places = back + np.stack((columns, rows), axis=-1)
-    there = _sample(np.asarray(search.calc(previous, current, still), np.float32), places)
-    is_inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(axis=2)
-    lengths = np.square(back).sum(axis=2) + np.square(there).sum(axis=2)
-    return places, is_inside & (np.square(back + there).sum(axis=2) < 0.01 * lengths + 0.5)
-
-
-def _sample(values: npt.NDArray[np.float32], places: Field) -> npt.NDArray[np.float32]:
-    """H W C at places between its pixels, linearly."""
-    return np.asarray(cv2.remap(values, places[..., 0], places[..., 1], cv2.INTER_LINEAR), np.float32)

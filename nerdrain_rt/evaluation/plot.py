@@ -10,6 +10,7 @@ from nerdrain_rt.errors import UsageError
 from nerdrain_rt.evaluation.evaluate import Evaluation
 from nerdrain_rt.evaluation.flicker import Flicker
 from nerdrain_rt.evaluation.harm import Harm
+from nerdrain_rt.evaluation.real_drops import REACH, RealDrops
 from nerdrain_rt.media.report import media_errors
 
 PLOT_SUFFIXES = frozenset({".png", ".svg", ".pdf"})
@@ -21,7 +22,7 @@ def require_matplotlib() -> None:
         raise UsageError("--plot: matplotlib is missing; pip install 'nerdrain-rt[train]'")
 
 
-def save_plot(result: Evaluation | Harm | Flicker, title: str, path: Path) -> None:
+def save_plot(result: Evaluation | Harm | Flicker | RealDrops, title: str, path: Path) -> None:
     """Write a chart in the format of the path's suffix; raises MediaError where it cannot be written."""
     from matplotlib.figure import Figure
 
@@ -33,6 +34,8 @@ def save_plot(result: Evaluation | Harm | Flicker, title: str, path: Path) -> No
             unit, curves = "PSNR between input and output (dB)", {"output": "psnr"}
         case Flicker():
             unit, curves, first = "flicker (8-bit codes)", {"input": "before", "output": "after"}, 1
+        case RealDrops():
+            unit, curves, first = "light of drops (8-bit codes)", {"input": "before", "output": "after"}, REACH
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="picture", ylabel=unit, title=title)
     for label, column in curves.items():
