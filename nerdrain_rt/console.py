@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -44,6 +45,15 @@ def note(message: str) -> None:
 def log_handler() -> RichHandler:
     """Log records as lines on stderr."""
     return RichHandler(console=stderr, show_path=False)
+
+
+class Lines(logging.Handler):
+    """Log records as the lines that errors, warnings and notes are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it on stderr."""
+        say = error if record.levelno >= logging.ERROR else warn if record.levelno >= logging.WARNING else note
+        say(self.format(record))
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -52,8 +52,20 @@ def test_rain_brightens_some_pixels_of_an_image_and_leaves_the_others(picture, t
     change = pixels(tmp_path / "rainy.png") - 60
 
     assert change.min() == 0
-    assert change.max() > 20
+    assert change.max() > 10
     assert 0.02 < (change > 0).mean() < 0.98
+
+
+def test_truth_of_hazy_rain_is_haze_without_drops(picture, tmp_path):
+    assert rain(picture, "-o", tmp_path / "truth.png", "--haze", 0.3, "--intensity", 0) == 0
+    assert rain(picture, "-o", tmp_path / "rainy.png", "--haze", 0.3) == 0
+
+    truth, rainy = pixels(tmp_path / "truth.png"), pixels(tmp_path / "rainy.png")
+
+    assert truth.min() > 65
+    assert len(np.unique(truth)) == 1
+    assert (rainy - truth).min() == 0
+    assert (rainy - truth).max() > 5
 
 
 def test_seed_decides_the_rain_and_intensity_its_amount(picture, tmp_path):
@@ -174,6 +186,8 @@ def test_folder_of_both_kinds_gets_a_seed_each(clip, picture, tmp_path, capsys):
     ("options", "words"),
     [
         (["--intensity", 1.5], "intensity is 1.5"),
+        (["--haze", -0.1], "haze is -0.1"),
+        (["--haze", "nan"], "haze is nan"),
         (["--driving", -1], "it goes from 0 to 300"),
         (["--driving", "inf"], "inf m/s"),
         (["--seed", 2**64], "the seed is"),

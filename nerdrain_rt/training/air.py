@@ -1,4 +1,4 @@
-"""Air full of falling drops before the camera of each image of a batch, for training: `MovingRain` at one moment."""
+"""Air full of falling drops before the camera of each image of a batch: those of `MovingRain` at one moment."""
 
 from __future__ import annotations
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from nerdrain_rt.backends import find_device
 from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, JobError, plan_jobs, run_jobs
 from nerdrain_rt.command_options import CodecOptions, parse_options
 from nerdrain_rt.ending import end_signals
-from nerdrain_rt.errors import MediaError, UsageError
+from nerdrain_rt.errors import MediaError, UsageError, WeightsError
 from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.model.weights import load_weights
@@ -34,6 +35,7 @@ from nerdrain_rt.training.train import CHECKPOINT, WEIGHTS, Trainer, make_folder
 from nerdrain_rt.training.workers import Workers
 
 LINE_SECONDS = 10
+SECONDS_TO_SAY = 2.0
 DATA, RUN = "The data", "The run"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -88,15 +90,16 @@ def train_command(
     verbose: Verbose = False,
 ) -> None:
     """Train a network; with several GPUs: torchrun --nproc-per-node N -m -- nerdrain_rt train ..."""
-    level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", handlers=[console.log_handler()], force=True)
-    settings = TrainSettings.read(recipe).with_data(images=images, pairs=pairs)
-    _check_run(run, is_resumed=resume, start=start)
-    if tensorboard:
-        load_tensorboard()
+    level = logging.DEBUG if verbose else logging.WARNING if Workers().is_first else logging.ERROR
+    handler = console.log_handler() if verbose else console.Lines()
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-    with Workers(find_device(device)) as workers:
+    with nullcontext() if verbose else _said_once(), Workers(find_device(device)) as workers:
+        settings = TrainSettings.read(recipe).with_data(images=images, pairs=pairs)
+        _check_run(run, is_resumed=resume, start=start)
+        if tensorboard:
+            load_tensorboard()
         trainer = Trainer(settings, run, workers=workers, tensorboard=tensorboard)
         if resume:
             trainer.resume()
@@ -119,6 +122,10 @@ def rain_command(
     seed: Annotated[int, typer.Option(help="The same gives the same rain; each further input takes the next.")] = 0,
     driving: Annotated[float, typer.Option(metavar="SPEED", help="Of the camera, forwards, in m/s.")] = 0.0,
     night: Annotated[bool, typer.Option("--night", help="Drops in the light of lamps.")] = False,
+    haze: Annotated[
+        float,
+        typer.Option(metavar="0..1", help="Share of light from distant rain, which brightens; deraining keeps it."),
+    ] = 0.0,
     codec: Annotated[
         str | None,
         typer.Option("-c", "--codec", help="An FFmpeg encoder for videos, as ffv1 where the rain must be exact."),
@@ -130,8 +137,11 @@ def rain_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each input on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Make it rain on images and videos, to train on or to measure with; the dry source is the ground truth."""
-    shower = Shower(intensity, seed, driving, night, find_device(device))
+    """Make it rain on images and videos, to train on or to measure with; the dry source is the ground truth.
+
+    With --haze the ground truth is what --intensity 0 gives with as much haze.
+    """
+    shower = Shower(intensity, seed, driving, night, haze, find_device(device))
     target = OutputSettings(codec, parse_options(encoder_option or []), overwrite)
     jobs = plan_jobs(inputs, output, IMAGE_SUFFIXES | VIDEO_SUFFIXES, is_recursive=recursive)
     numbers = {job: index for index, job in enumerate(jobs)}
@@ -144,7 +154,7 @@ def rain_command(
 
 
 def _rain_on(job: Job, shower: Shower, output: OutputSettings, *, is_quiet: bool) -> dict[str, Any]:
-    drawn = {"intensity": shower.intensity, "seed": shower.seed}
+    drawn = {"intensity": shower.intensity, "seed": shower.seed, "haze": shower.haze}
     if job.source.suffix.lower() in IMAGE_SUFFIXES:
         report = rain_on_image(job.source, job.target, shower, overwrite=output.overwrite)
         if not is_quiet:
@@ -160,6 +170,18 @@ def _rain_on(job: Job, shower: Shower, output: OutputSettings, *, is_quiet: bool
         words = f"{video.input}: damaged; what could be decoded is in {video.output}"
         raise JobError(words, console.report_json(video) | drawn)
     return console.report_json(video) | drawn
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """What every process on a machine refuses, the first one there says, before the others end."""
+    try:
+        yield
+    except (MediaError, UsageError, WeightsError) as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            raise
+        time.sleep(SECONDS_TO_SAY)
+        raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
 
 
 def _check_run(folder: Path, *, is_resumed: bool, start: str | None) -> None:

@@ -69,7 +69,7 @@ class OpticalLook:
 
 @dataclass(frozen=True, slots=True)
 class FallingLook:
-    """Rain as `nerdrain rain` makes it: drops of every size and distance, each seen by itself."""
+    """The drops of `nerdrain rain`, of every size and distance, in any light: a crop does not tell the picture's."""
 
     intensity: Range = (0.1, 1.0)
     """As `nerdrain rain` has it."""
@@ -101,9 +101,9 @@ class RainSettings:
     heavy: float = 0.12
     fine: float = 0.10
     thick: float = 0.06
-    optical: float = 0.30
-    falling: float = 0.12
-    """Most of it is faint: at 0.36 the bundled weights learned within 2,000 steps to leave drops of real rain too."""
+    optical: float = 0.42
+    falling: float = 0.0
+    """Most of it is faint: the more of it there was, the more drops of real rain trained weights left."""
     dry_filmed: float = 0.5
     optics: OpticalLook = OpticalLook()
     fall: FallingLook = FallingLook()

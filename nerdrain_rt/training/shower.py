@@ -41,11 +41,15 @@ class Shower:
     """Of the camera, forwards."""
     is_night: bool = False
     """The drops shine in the light of headlights at the camera, not of the sky."""
+    haze: float = 0.0
+    """Share of the light that comes from distant rain."""
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
         if not 0 <= self.intensity <= 1:
             raise UsageError(f"intensity is {self.intensity:g}; it goes from 0 to 1")
+        if not 0 <= self.haze <= 1:
+            raise UsageError(f"haze is {self.haze:g}; it goes from 0 to 1")
         if not 0 <= self.speed_m_s <= FASTEST_M_S:
             raise UsageError(f"the driving speed is {self.speed_m_s:g} m/s; it goes from 0 to {FASTEST_M_S:g}")
         if not 0 <= self.seed < 2**63:
@@ -53,11 +57,9 @@ class Shower:
 
     def begin(self, size: tuple[int, int]) -> MovingRain:
         """The rain before a camera of that picture size, frames numbered by `TICKS`."""
-        settings = MovingRainSettings(intensity=self.intensity, speed_m_s=self.speed_m_s)
+        settings = MovingRainSettings(intensity=self.intensity, speed_m_s=self.speed_m_s, haze=self.haze)
         if self.is_night:
-            settings = replace(
-                settings, is_lamp_lit=True, radiance=NIGHT_RADIANCE, exposure_seconds=NIGHT_EXPOSURE_SECONDS
-            )
+            settings = replace(settings, lamp=NIGHT_RADIANCE, exposure_seconds=NIGHT_EXPOSURE_SECONDS)
         # Apple's GPUs have no float64, in which the drops' places are kept.
         device = "cpu" if torch.device(self.device).type == "mps" else self.device
         return MovingRain(size, TICKS, seed=self.seed, settings=settings, device=device)
