@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from nerdrain_rt.errors import MediaError
-from nerdrain_rt.training.data import CleanImages, ImagePairs
+from nerdrain_rt.training.data import CleanImages, ImagePairs, streakiness
 
 
 def seeded(seed=0):
@@ -138,3 +138,47 @@ def test_corrupt_image_is_named_in_one_line(tmp_path, content):
         CleanImages(tmp_path)
 
     assert "\n" not in str(raised.value)
+
+
+def test_what_images_lose_is_told_once_for_all(tmp_path, caplog):
+    for name in ("a.png", "b.png", "c.png"):
+        write(tmp_path / name, noise(channels=4 if name != "c.png" else 3))
+
+    CleanImages(tmp_path)
+
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{tmp_path / 'a.png'}: has alpha, which is left out, as 1 more"
+    ]
+
+
+def stripes(step, height=64, width=64):
+    return (np.arange(width) // step % 2 * 60 + 80).astype(np.uint8)[None, :, None].repeat(height, 0).repeat(3, 2)
+
+
+def test_stripes_are_more_streaky_than_noise_one_edge_and_a_checkerboard():
+    edge = stripes(32)
+    checkerboard = np.bitwise_xor(stripes(4) > 100, stripes(4).transpose(1, 0, 2) > 100).astype(np.uint8) * 60 + 80
+    images = torch.from_numpy(np.stack((stripes(4), noise(64, 64), edge, checkerboard))).permute(0, 3, 1, 2) / 255
+
+    fine, *others = streakiness(images).tolist()
+
+    assert fine > 5 * max(others)
+    assert streakiness(images.transpose(2, 3))[0].item() == pytest.approx(fine, rel=1e-4)
+
+
+def test_streaky_share_prefers_streaky_images_and_none_draws_as_before(tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.png", noise(64, 64, seed=ord(name)))
+    write(tmp_path / "d.png", stripes(4))
+    images = CleanImages(tmp_path)
+
+    def striped(**options):
+        return int((streakiness(images.crops(64, 16, seeded(), **options)) > 8e-4).sum())
+
+    assert 4 <= striped() <= 32
+    assert striped(streaky=0.5) > 1.4 * striped()
+    assert striped(streaky=1.0) > 48
+    one, other = seeded(), seeded()
+    images.crops(2, 16, one)
+    torch.rand(12, generator=other)
+    assert torch.equal(one.get_state(), other.get_state()), "six numbers for each crop, as ever"

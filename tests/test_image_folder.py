@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from nerdrain_rt.errors import MediaError
-from nerdrain_rt.media.image_folder import find_images, read_image
+from nerdrain_rt.media.image_folder import find_images, lost_by_reading, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 GRAY = RGB[..., 0]
@@ -73,3 +75,39 @@ def test_truncated_image_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(MediaError, match="not a readable image"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "lost"),
+    [
+        ("RGB", "png", []),
+        ("RGB", "tif", []),
+        ("RGBA", "png", ["alpha"]),
+        ("LAB", "tif", []),
+        ("L", "jpg", ["gray"]),
+        ("LA", "png", ["alpha", "gray"]),
+        ("I;16", "png", ["16 bits", "gray"]),
+    ],
+)
+def test_what_a_picture_loses_by_reading_is_named(tmp_path, mode, suffix, lost):
+    path = tmp_path / f"a.{suffix}"
+    Image.new(mode, (1600, 16)).save(path)
+
+    assert lost_by_reading(path) == lost
+
+
+def test_opaque_pictures_with_alpha_lose_nothing(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (16, 16), (1, 2, 3, 255)).save(path)
+
+    assert lost_by_reading(path) == []
+
+
+def test_16_bits_in_colour_are_noticed(tmp_path):
+    path = tmp_path / "a.png"
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 32, 16, "rgb48be", Fraction(1, 25)
+    path.write_bytes(b"".join(bytes(packet) for packet in codec.encode(av.VideoFrame(32, 16, "rgb48be"))))
+
+    assert read_image(path).shape == (16, 32, 3)
+    assert lost_by_reading(path) == ["16 bits"]

@@ -1,6 +1,7 @@
 """Training: recipes, exact resumption, checkpoints that survive, several processes."""
 
 import csv
+import json
 import math
 import os
 import pickle
@@ -19,11 +20,15 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import training
 from nerdrain_rt.__main__ import run
 from nerdrain_rt.errors import DerainError, MediaError, UsageError, WeightsError
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.weights import load_weights
+from nerdrain_rt.training import command
 from nerdrain_rt.training.batches import Batches
+from nerdrain_rt.training.data import CleanImages
+from nerdrain_rt.training.looks import RainSettings
 from nerdrain_rt.training.recipe import OPTIMIZERS, TrainSettings
 from nerdrain_rt.training.train import MOST_BAD_STEPS, Diverged, Trainer, new_net, start_as_identity
 from nerdrain_rt.training.validation import Validation, psnr_y
@@ -193,6 +198,29 @@ def test_pairs_and_photographs_share_a_batch(settings, gray_pairs, tmp_path):
     torch.testing.assert_close(rainy[1] - target[1], torch.full((3, 16, 16), 50 / 255))
 
 
+def test_a_checkpoint_without_a_newer_key_had_its_default(settings, tmp_path, caplog):
+    trainer(settings, tmp_path).save()
+    state = checkpoint(tmp_path)
+    del state["settings"]["streaky"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+
+    trainer(settings, tmp_path).resume()
+    assert not caplog.records
+    trainer(replace(settings, streaky=0.2), tmp_path).resume()
+    assert "streaky 0.0 is now 0.2" in caplog.text
+
+
+def test_streaky_crops_are_trained_on_where_the_recipe_says(settings):
+    def batch(**changes):
+        batches = Batches(replace(settings, **changes), torch.device("cpu"))
+        return next(batches.rendered(0, torch.Generator().manual_seed(0))).target
+
+    crops = CleanImages(settings.images).crops(1, 16, torch.Generator().manual_seed(0), streaky=1.0)
+    dry = {"rain": RainSettings.of_shares(dict.fromkeys(RainSettings().shares, 0.0) | {"dry": 1.0})}
+    assert torch.equal(batch(streaky=1.0, **dry), crops)
+    assert not torch.equal(batch(**dry), crops)
+
+
 def test_data_that_is_missing_is_named(settings, tmp_path):
     with pytest.raises(UsageError, match=r"--images"):
         trainer(replace(settings, images=None), tmp_path)
@@ -252,6 +280,10 @@ def test_resuming_with_another_recipe_is_told(settings, tmp_path, caplog):
     run_of.save()
     trainer(replace(settings, learning_rate=1e-5, steps=99), tmp_path).resume()
     assert "another recipe: learning_rate" in caplog.text
+    rainier = RainSettings(dry=0.5)
+    trainer(replace(settings, streaky=0.2, rain=rainier), tmp_path).resume()
+    assert "streaky 0.0 is now 0.2" in caplog.text
+    assert "rain {'dry': 0.08} is now {'dry': 0.5}" in caplog.text
     assert "steps" not in caplog.text.replace("checkpoint.pt", "").replace("warmup_steps", "")
     with pytest.raises(WeightsError, match="another network than the recipe's: head_width 16 is now 32"):
         Trainer(replace(settings, head_width=32), tmp_path).resume()
@@ -565,6 +597,65 @@ def test_batch_that_processes_cannot_share_is_refused(settings, tmp_path, monkey
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(UsageError, match="a batch of 2 cannot be divided among 3"):
         trainer(replace(settings, crops=((0, 16, 2),)), tmp_path, workers=Workers("cpu"))
+
+
+def test_speed_of_a_run_is_told_beside_its_floor(recipe, photographs, tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    assert run(["train", str(recipe), "--run", folder, "--device", "cpu"]) == 0
+
+    training.main([str(recipe), folder, "--images", str(photographs), "--device", "cpu"])
+
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    (row,) = report["rows"]
+    seconds = [float(it["seconds"]) for it in rows(tmp_path / "run/log.csv")]
+    assert (row["size"], row["batch"]) == (16, 2)
+    assert row["ms"] == pytest.approx(1000 * sum(seconds) / 2)
+    assert row["crops_per_second"] == pytest.approx(2000 / row["ms"])
+    assert row["times_floor"] > 1
+    assert row["drawn_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.toml", "run"], "none.toml: No such file"),
+        (["recipe.toml", "run"], "log.csv"),
+        (["recipe.toml", "run", "--processes", "3"], "a batch of 2 cannot have been divided among 3"),
+        (["recipe.toml", "run", "--processes", "0"], "at least one"),
+    ],
+)
+def test_speed_of_what_is_no_run_is_refused(recipe, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(recipe.parent)
+    if "--processes" in arguments:
+        (recipe.parent / "run").mkdir()
+        (recipe.parent / "run/log.csv").write_text("step,seconds\n1,1\n")
+    with pytest.raises(SystemExit) as ended:
+        training.main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_all_processes_refuse_is_said_by_the_first(recipe, tmp_path, monkeypatch, capsys):
+    def train(rank):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(rank % 2))
+        status = run(
+            ["train", str(recipe), "--run", str(tmp_path / "run"), "--device", "cpu", "--resume", "--from", "x"]
+        )
+        return status, capsys.readouterr().err
+
+    monkeypatch.setattr(command, "SECONDS_TO_SAY", 0)
+    assert train(1) == (2, "")
+    for first_on_its_machine in (0, 2):
+        status, message = train(first_on_its_machine)
+        assert status == 2
+        assert "leave out --from" in one_line(message)
+
+
+def test_images_smaller_than_the_crops_are_told(settings, tmp_path, caplog):
+    trainer(replace(settings, crops=((0, 16, 1), (4, 64, 1))), tmp_path)
+
+    assert "5 of 5 images are smaller than the crop of 64 pixels, as one of 64x48" in caplog.text
 
 
 def test_diverged_is_an_error_of_ours():

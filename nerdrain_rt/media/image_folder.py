@@ -43,5 +43,16 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
         raise MediaError(f"{path}: not a readable image ({explain(error)})") from error
 
 
+def lost_by_reading(path: Path) -> list[str]:
+    """What `read_image` does not keep of a readable image, or has to make up: "alpha", "16 bits", "gray"."""
+    with Image.open(path) as file:
+        # Of BMP, 16 bits are those of all colours.
+        is_deep = file.mode.startswith("I") or (file.format != "BMP" and any(";16" in str(it) for it in file.tile))
+        is_gray = file.getbands() in (("1",), ("L",), ("L", "A"), ("I",))
+        is_clear = file.has_transparency_data and np.asarray(file.convert("RGBA"))[..., 3].min() < 255
+    is_found = {"alpha": is_clear, "16 bits": is_deep, "gray": is_gray}
+    return [name for name, found in is_found.items() if found]
+
+
 def _numeric_order(path: Path) -> list[str | int]:
     return [int(part) if index % 2 else part for index, part in enumerate(re.split("([0-9]+)", path.as_posix()))]

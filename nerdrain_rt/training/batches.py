@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,8 @@ from nerdrain_rt.errors import UsageError
 from nerdrain_rt.training.data import CleanImages, ImagePairs
 from nerdrain_rt.training.rain import add_rain
 from nerdrain_rt.training.recipe import TrainSettings
+
+_log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
@@ -42,6 +45,19 @@ class Batches:
             self._images = CleanImages(settings.images, device, exclude=left_out)
         if settings.pairs is not None:
             self._pairs = ImagePairs(*settings.pairs, device, exclude=left_out)
+        self._tell_of_small_images(max(size for _, size, _ in settings.crops))
+
+    def _tell_of_small_images(self, crop: int) -> None:
+        images = [
+            *(self._images.images if self._images is not None else ()),
+            *(self._pairs.rainy if self._pairs is not None else ()),
+        ]
+        if small := [image.shape[1:] for image in images if min(image.shape[1:]) < crop]:
+            height, width = min(small, key=min)
+            _log.warning(
+                "%d of %d images are smaller than the crop of %d pixels, as one of %dx%d; mirror images continue them",
+                *(len(small), len(images), crop, width, height),
+            )
 
     @property
     def description(self) -> str:
@@ -82,7 +98,7 @@ class Batches:
             paired = round(self._settings.pairs_share * batch)
         sources: list[tuple[Tensor, Tensor]] = []
         if self._images is not None and paired < batch:
-            clean = self._images.crops(batch - paired, size, generator)
+            clean = self._images.crops(batch - paired, size, generator, streaky=self._settings.streaky)
             sources.append(add_rain(clean, generator, self._settings.rain))
         if self._pairs is not None and paired:
             sources.append(self._pairs.crops(paired, size, generator))

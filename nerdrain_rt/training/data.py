@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nerdrain_rt.errors import MediaError
-from nerdrain_rt.media.image_folder import find_images, read_image
+from nerdrain_rt.media.image_folder import find_images, lost_by_reading, read_image
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +43,45 @@ class CleanImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def crops(self, batch: int, size: int, generator: torch.Generator) -> Tensor:
+    def crops(self, batch: int, size: int, generator: torch.Generator, *, streaky: float = 0.0) -> Tensor:
         """B 3 `size` `size` in [0, 1]: half of them shrunk by up to 2, all flipped and turned at random.
 
-        An image smaller than `size` is continued by its mirror image. Nothing but the generator's state decides.
+        For a share `streaky` of them, several are cut and the one taken that looks most like streaks. An image smaller
+        than `size` is continued by its mirror image. Nothing but the generator's state decides.
         """
-        places = [_Place.draw(self.images, size, generator, smallest_scale=0.5) for _ in range(batch)]
-        return torch.stack([place.cut(self.images[place.which]) for place in places])
+        return torch.stack([self._crop(size, generator, streaky) for _ in range(batch)])
+
+    def _crop(self, size: int, generator: torch.Generator, streaky: float) -> Tensor:
+        is_chosen = streaky > 0 and float(torch.rand((), generator=generator, device=generator.device)) < streaky
+        places = [
+            _Place.draw(self.images, size, generator, smallest_scale=0.5)
+            for _ in range(_CANDIDATES if is_chosen else 1)
+        ]
+        first, *others = (place.cut(self.images[place.which]) for place in places)
+        if not others:
+            return first
+        crops = torch.stack([first, *others])
+        # Selected, not indexed, which would wait for a GPU.
+        return crops.index_select(0, streakiness(crops).argmax(0, keepdim=True))[0]
+
+
+_CANDIDATES = 8
+_STRONGEST_GRADIENT = 0.06
+
+
+def streakiness(crops: Tensor) -> Tensor:
+    """How much each of B 3 H W in [0, 1] is made of lines of one direction, as grass, hair and fences are: B.
+
+    Of the tensor of the gradients' structure, the larger eigenvalue less the smaller one; strong gradients count no
+    more than fair ones, so that many lines count more than one edge.
+    """
+    luma = crops.mean(1)
+    down, right = luma[:, 1:] + luma[:, :-1], luma[:, :, 1:] + luma[:, :, :-1]
+    x, y = (down[:, :, 1:] - down[:, :, :-1]) / 2, (right[:, 1:] - right[:, :-1]) / 2
+    weight = (_STRONGEST_GRADIENT / torch.hypot(x, y).clamp(min=_STRONGEST_GRADIENT)).square()
+    across = (weight * (x.square() - y.square())).mean((1, 2))
+    aslant = (2 * weight * x * y).mean((1, 2))
+    return torch.hypot(across, aslant)
 
 
 class ImagePairs:
@@ -118,9 +151,23 @@ def _by_stem(folder: Path | str) -> dict[Path, Path]:
     return paths
 
 
-def _load(paths: Iterable[Path], device: torch.device) -> list[Tensor]:
+_WHAT_BECOMES = {
+    "alpha": "has alpha, which is left out",
+    "16 bits": "has 16 bits, cut to 8",
+    "gray": "is gray, trained on without colour",
+}
+
+
+def _load(paths: Collection[Path], device: torch.device) -> list[Tensor]:
     images = [torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous().to(device) for path in paths]
     _log.info("%d images, %.0f MiB on %s", len(images), sum(image.numel() for image in images) / 2**20, device)
+    concerned = defaultdict(list)
+    for path in paths:
+        for loss in lost_by_reading(path):
+            concerned[loss].append(path)
+    for loss, found in concerned.items():
+        others = f", as {len(found) - 1} more" if len(found) > 1 else ""
+        _log.warning("%s: %s%s", found[0], _WHAT_BECOMES[loss], others)
     return images
 
 

@@ -18,6 +18,7 @@ PRECISIONS = ("bfloat16", "float32")
 
 RANGES: dict[str, tuple[float, float]] = {
     "pairs_share": (0, 1),
+    "streaky": (0, 1),
     "validate_every": (1, math.inf),
     "validation_images": (1, math.inf),
     "validation_size": (NerdRain.multiple_of, 4096),
@@ -52,6 +53,8 @@ class TrainSettings:
     """Share of each batch cut from the pairs where there are photographs too."""
     rain: RainSettings = EVERY_KIND
     """What is drawn on photographs; in TOML a table of the shares that differ."""
+    streaky: float = 0.0
+    """Share of the crops of photographs chosen for looking like streaks themselves, as grass, hair and fences do."""
     exclude: tuple[str, ...] = ()
     """File name patterns of photographs and rainy images left out."""
     validate: tuple[str, ...] = ()

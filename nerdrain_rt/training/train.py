@@ -47,6 +47,9 @@ FREE_ON_RESUMING = {
 }  # fmt: skip
 
 
+_DEFAULT = TrainSettings()
+
+
 class Diverged(DerainError):
     """Loss or gradient was not finite for many steps in a row."""
 
@@ -328,12 +331,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _different(kept: Mapping[str, Any], settings: TrainSettings) -> dict[str, str]:
     """In words what a checkpoint's recipe has otherwise, by name, but for what each slice may have its own of."""
-    now, before = (json.loads(json.dumps(it, default=str)) for it in (asdict(settings), kept))
-    return {
-        name: f"{name} {_short(before[name])} is now {_short(value)}"
-        for name, value in now.items()
-        if name in before and before[name] != value and name not in FREE_ON_RESUMING
-    }
+    now, before, default = (
+        json.loads(json.dumps(it, default=str)) for it in (asdict(settings), kept, asdict(_DEFAULT))
+    )
+    changes = {}
+    for name, value in now.items():
+        old = before.get(name, value if name in NOT_ON_RESUMING else default[name])
+        if old != value and name not in FREE_ON_RESUMING:
+            one, other = _unlike(old, value)
+            changes[name] = f"{name} {_short(one)} is now {_short(other)}"
+    return changes
+
+
+def _unlike(old: Any, new: Any) -> tuple[Any, Any]:
+    """The same, of two tables what differs."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return old, new
+    names = [name for name in new if old.get(name) != new[name]]
+    return {name: old.get(name) for name in names}, {name: new.get(name) for name in names}
 
 
 def _short(value: object) -> str:
