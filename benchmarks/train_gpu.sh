@@ -26,7 +26,9 @@ start=(python3 -m nerdrain_rt)
 if [ "$gpus" -gt 1 ]; then
   start=(python3 -m torch.distributed.run --standalone --nproc-per-node "$gpus" -m -- nerdrain_rt)
 fi
-if [ -d "$images" ]; then set -- --images "$images" "$@"; fi
+photographs=()
+if [ -d "$images" ]; then photographs=(--images "$images"); fi
+set -- "${photographs[@]}" "$@"
 
 train() { # SECONDS RECIPE OPTION...: asked to end as by Ctrl-C where it does not end by itself
   local minutes
@@ -53,7 +55,7 @@ print(f"{each:.4f} s a step: {steps} steps in all")
 PYTHON
 }
 
-around=40 # seconds for what is before the first step and after the last
+around=45 # seconds for what is before the first step and after the last
 if [ ! -e "$run/recipe.toml" ]; then
   probe "$recipe" "$@" || true
   if [ ! -e "$run/checkpoint.pt" ]; then
@@ -78,6 +80,7 @@ then
 fi
 code=0
 train $((seconds - SECONDS - around)) "$run/recipe.toml" --resume "$@" || code=$?
+timeout 40 python3 benchmarks/training.py "$run/recipe.toml" "$run" --processes "$gpus" "${photographs[@]}" || true
 
 cd "$run"
 for name in weights weights-fp32; do split -b 15M -d -a 1 $name.safetensors "$out/$name.safetensors."; done
