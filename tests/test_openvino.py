@@ -218,3 +218,25 @@ print(psutil.Process().children(), sys.modules.get("openvino_telemetry"))
 """
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == "[] None"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no stacks for signals")
+def test_ctrl_c_interrupts_after_it_was_freed_in_another_thread():
+    """Seen where a processor has AMX: its plugin freed the stack that the main thread takes signals on."""
+    code = """if True:
+        import os, signal, threading, time, torch
+        from nerdrain_rt.backends.openvino import OpenVinoBackend
+        from nerdrain_rt.model.net import NerdRain, NetConfig
+        held = [OpenVinoBackend(NerdRain(NetConfig(width=8, depths=(1, 1, 1), head_width=16)), torch.device("cpu"))]
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "interrupted"), ended.stderr

@@ -11,10 +11,12 @@ import logging
 import os
 import sys
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -78,15 +80,9 @@ class OpenVinoBackend:
         sha256: str | None = None,
     ) -> None:
         """`runs_on` is OpenVINO's name of a device; with the weights' `sha256`, what is compiled is kept on disk."""
-        # Its import reports to a server otherwise, from a child process; without that module it does not.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        try:
-            import openvino
-        except ImportError as error:
-            raise BackendError(f"openvino: cannot be loaded: {error}; install it again") from error
         self.device = device
         self._net = net
-        self._core = openvino.Core()
+        self._core = _core()
         self._runs_on = runs_on
         device_name, capabilities = self._describe_device()
         self.dtype = dtype or self._best_dtype(capabilities)
@@ -97,7 +93,7 @@ class OpenVinoBackend:
         if runs_on == "CPU":
             # Not pinned: decoding and encoding run beside it, and the system is to move them around.
             self._properties |= {"INFERENCE_NUM_THREADS": str(_thread_count()), "ENABLE_CPU_PINNING": "NO"}
-        self._cache = sha256 and _Cache(f"{sha256} {openvino.get_version()} {device_name} {self.dtype}")
+        self._cache = sha256 and _Cache(f"{sha256} {_openvino().get_version()} {device_name} {self.dtype}")
         self._compiled: OrderedDict[Shape, openvino.CompiledModel] = OrderedDict()
         self._unkept: set[Shape] = set()
 
@@ -179,6 +175,34 @@ class OpenVinoBackend:
 
         self._unkept.add(shape)
         return self._core.compile_model(build_graph(self._net, shape), self._runs_on, self._properties)
+
+
+def _openvino() -> Any:
+    # Its import reports to a server otherwise, from a child process; without that module it does not.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError(f"openvino: cannot be loaded: {error}; install it again") from error
+    return openvino
+
+
+@cache
+def _core() -> openvino.Core:
+    """OpenVINO, begun once in a process, in a thread that ends at once.
+
+    Where a processor has AMX, its plugin gives the thread that begins it another stack for signals, and frees that with
+    itself, in whichever thread: had the main thread begun it, Ctrl-C could be a segmentation fault.
+    """
+
+    def begin() -> openvino.Core:
+        core = _openvino().Core()
+        with suppress(RuntimeError):  # that there is no such device is said when it is asked for
+            core.get_property("CPU", "FULL_DEVICE_NAME")
+        return core
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(begin).result()
 
 
 class _Cache:
