@@ -47,7 +47,11 @@ class Stage(Generic[Item]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C while the thread begins: no one would stop it
+            self.stop()
+            raise
         return self
 
     def __exit__(

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
+from itertools import count
 from random import Random
 
 import pytest
@@ -103,6 +104,22 @@ def test_a_source_works_while_its_consumer_does():
 def test_a_depth_of_zero_is_refused():
     with pytest.raises(ValueError, match="depth is 0; it must be at least 1"):
         Prefetch([], depth=0)
+
+
+def test_ctrl_c_while_the_thread_begins_ends_it(monkeypatch):
+    started = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(threading.Thread, "start", interrupted)
+        with Prefetch(count()):
+            pass
+    started[0].join(5)
 
 
 @pytest.mark.parametrize("kind", [Failure, MemoryError, KeyboardInterrupt, SystemExit])
