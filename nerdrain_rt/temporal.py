@@ -2,8 +2,8 @@
 
 A drop is in front of a place for one frame at most (Garg and Nayar, "Detection and Removal of Rain from Videos", CVPR
 2004). So where a frame is brighter than both of its neighbours, moved along optical flow, and these agree, it is set to
-the brighter of the two; but only where the network sees rain around, so that dry footage keeps its glints. And what the
-network takes for rain comes back as far as all three show it.
+the brighter of the two; but only in pictures in which the network sees rain, so that dry footage keeps its glints. And
+what the network takes for rain comes back as far as all three show it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,25 @@ Limits = tuple[float, float]
 
 EXCESS: Limits = (2, 4)
 """Of a frame over both neighbours."""
-FLASH: Limits = (72, 48)
-"""Of a frame over both neighbours near a place: no drop that the network overlooks is so bright, but a lamp that
-flashes is, and what moves too fast for flow."""
+FLASH: Limits = (110, 80)
+"""Of any colour of a frame over both neighbours near a place: few drops that the network overlooks are so bright, but
+a lamp that flashes is, and what moves too fast for flow."""
 DISAGREEMENT: Limits = (24, 12)
 """Between the neighbours."""
-DEFICIT: Limits = (2.5, 1.25)
+DEFICIT: Limits = (3, 1.5)
 """Of a frame under both neighbours, around a place: rain only adds light, so there the flow is wrong."""
 FIXED: Limits = (16, 8)
 """Among all three in the same place, where they show what does not move with the scene."""
 SURPLUS: Limits = (24, 12)
 """Of both neighbours over a frame where something is to come back: there they show something else, or rain."""
-RAIN: Limits = (0.2, 0.5)
-"""What the network takes away around a place, beyond `FAINT`."""
+RAIN: Limits = (0.012, 0.036)
+"""What the network takes away beyond `FAINT` and no neighbour shows, on average over the picture: rain is everywhere.
+Of dry clips it is 0.008 at most, of real rain 0.07 and more."""
 FAINT = 1.5
+MOTION: Limits = (12, 4)
+"""Pixels from frame to frame, of `WIDE` pictures; in larger ones in proportion. Flow is off by a part of it."""
+WIDE = 1280
+"""Pixels of the longer side."""
 FLASH_BLOCK, DEFICIT_BLOCK, RAIN_BLOCK = 8, 16, 64
 """Sides in pixels of the squares in which the largest counts, and of those over which the other two are averaged."""
 GUIDE_PIXELS = 115_200
@@ -56,18 +61,10 @@ class Seen:
     """
 
     def __init__(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
-        self._residual = residual
-        self._strength = strength
         self.rainy = rainy
         self.clean = torch.add(rainy, residual.float(), alpha=1 / strength).clamp_(0, 1)
         self.brightness = _gray(rainy)
         """Of the rainy frame: 1 1 H W."""
-
-    @property
-    def rain(self) -> Tensor:
-        """How much is known to be rain around each pixel: 1 1 H W, from 0 to 1."""
-        taken = (_gray(self._residual.float()) / -self._strength - FAINT / 255).clamp_(min=0)
-        return _trust(_around(taken, RAIN_BLOCK), RAIN)
 
     @cached_property
     def guide(self) -> Tensor:
@@ -111,20 +108,33 @@ def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     if any(other.clean.shape != seen.clean.shape for other in neighbours):
         return torch.zeros_like(seen.clean)
     flow = optical_flow(seen.guide, torch.cat([other.guide for other in neighbours]))
+    flow = resized(flow, seen.clean.shape[-2:])
     fixed = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
-    around = moved(fixed, resized(flow, seen.clean.shape[-2:]))
-    passing = _passing(seen, around[:, :3], fixed[:, :3])
+    around = moved(fixed, flow)
+    passing = _passing(seen, around[:, :3], fixed[:, :3]).mul_(_rain(seen, around[:, 3:]) * _steadiness(flow))
     return _staying(seen, around[:, 3:], fixed[:, 3:]).sub_(passing)
 
 
+def _rain(seen: Seen, around: Tensor) -> Tensor:
+    """Whether it rains, from 0 to 1, by the neighbours' brightness 2 1 H W."""
+    taken = seen.brightness - _gray(seen.clean) - FAINT / 255
+    return _trust(torch.minimum(taken, seen.brightness - around.amax(0, keepdim=True)).clamp_(min=0).mean(), RAIN)
+
+
+def _steadiness(flow: Tensor) -> Tensor:
+    """How far flow 2 2 H W is to be trusted, from 0 to 1: 1 1 H W."""
+    small = min(1.0, WIDE / max(flow.shape[-2:]))
+    return _share(flow.norm(dim=1, keepdim=True).amax(0, keepdim=True) * small, MOTION)
+
+
 def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
-    """What only this frame shows of what the network leaves, by the neighbours' 2 3 H W; where it rains."""
+    """What only this frame shows of what the network leaves, by the neighbours' 2 3 H W."""
     lower, upper = around.amin(0, keepdim=True), around.amax(0, keepdim=True)
     excess = seen.clean - _or_fixed(upper, seen.clean, fixed)
     brighter = _gray(excess)
     # Drops are too few to lift the average over both neighbours: where that is higher, lamps or the exposure change.
     lighter = _around(brighter, RAIN_BLOCK).clamp_(min=0)
-    trust = seen.rain * _trust(brighter - lighter, EXCESS) * _trust(_most(brighter, FLASH_BLOCK), FLASH)
+    trust = _trust(brighter - lighter, EXCESS) * _trust(_most(excess.amax(1, keepdim=True), FLASH_BLOCK), FLASH)
     trust *= _trust(_gray(upper - lower), DISAGREEMENT)
     trust *= _trust(_around(_gray((lower - seen.clean).clamp_(min=0)), DEFICIT_BLOCK), DEFICIT)
     return (excess - lighter).clamp_(min=0).mul_(trust)
@@ -153,8 +163,12 @@ def _gray(values: Tensor) -> Tensor:
 
 
 def _trust(values: Tensor, limits: Limits) -> Tensor:
+    return _share(values * 255, limits)
+
+
+def _share(values: Tensor, limits: Limits) -> Tensor:
     none, full = limits
-    return ((values * 255 - none) / (full - none)).clamp_(0, 1)
+    return ((values - none) / (full - none)).clamp_(0, 1)
 
 
 def _around(values: Tensor, block: int) -> Tensor:
