@@ -40,13 +40,13 @@ RAIN: Limits = (0.012, 0.036)
 """What the network takes away beyond `FAINT` and no neighbour shows, on average over the picture: rain is everywhere.
 Of dry clips it is 0.008 at most, of real rain 0.07 and more."""
 FAINT = 1.5
-MOTION: Limits = (12, 4)
+MOTION: Limits = (24, 8)
 """Pixels from frame to frame, of `WIDE` pictures; in larger ones in proportion. Flow is off by a part of it."""
 WIDE = 1280
 """Pixels of the longer side."""
 FLASH_BLOCK, DEFICIT_BLOCK, RAIN_BLOCK = 8, 16, 64
 """Sides in pixels of the squares in which the largest counts, and of those over which the other two are averaged."""
-GUIDE_PIXELS = 115_200
+GUIDE_PIXELS = 460_800
 """Flow is found in pictures of about this size at most."""
 DENSE = 0.75
 """How much less stays, as a part of what the network takes away around a place: dense rain is in front of all three

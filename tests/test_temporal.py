@@ -156,9 +156,9 @@ def test_where_all_moves_fast_flow_is_not_trusted():
         before, here, after = (texture(shift * pixels_a_frame) for shift in range(3))
         return 1 + removed(streaked(here), before, after)[STREAK].mean() / 0.15
 
-    assert left(4) < 0.25
-    assert 0.35 < left(8) < 0.75
-    assert left(14) > 0.98
+    assert left(8) < 0.25
+    assert 0.35 < left(16) < 0.75
+    assert left(26) > 0.98
 
 
 @pytest.mark.parametrize("added", [0.45, 0.5, np.float32([0.45, 0.05, 0.05]), np.float32([0.1, 0.1, 0.5])], ids=str)
