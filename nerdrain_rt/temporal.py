@@ -21,7 +21,7 @@ from nerdrain_rt.flow import moved, optical_flow, resized
 
 Item = TypeVar("Item")
 Limits = tuple[float, float]
-"""Where trust is none and where it is full, in 8-bit codes; between them it changes evenly."""
+"""Where trust is none and where it is full, in 8-bit codes if no unit is given; between them it changes evenly."""
 
 EXCESS: Limits = (2, 4)
 """Of a frame over both neighbours."""
