@@ -28,6 +28,10 @@ EXCESS: Limits = (2, 4)
 FLASH: Limits = (110, 80)
 """Of any colour of a frame over both neighbours near a place: few drops that the network overlooks are so bright, but
 a lamp that flashes is, and what moves too fast for flow."""
+BODY: Limits = (36, 24)
+"""The same of what is wider than `DROP` both ways: something that moves, or light that changes."""
+DROP = 5
+"""Pixels, of `WIDE` pictures; more in larger ones in proportion."""
 DISAGREEMENT: Limits = (24, 12)
 """Between the neighbours."""
 DEFICIT: Limits = (3, 1.5)
@@ -36,9 +40,10 @@ FIXED: Limits = (16, 8)
 """Among all three in the same place, where they show what does not move with the scene."""
 SURPLUS: Limits = (24, 12)
 """Of both neighbours over a frame where something is to come back: there they show something else, or rain."""
-RAIN: Limits = (0.012, 0.036)
-"""What the network takes away beyond `FAINT` and no neighbour shows, on average over the picture: rain is everywhere.
-Of dry clips it is 0.008 at most, of real rain 0.07 and more."""
+RAIN: Limits = (0.015, 0.045)
+"""What the network takes away beyond `FAINT` and no neighbour shows, on average over the picture: rain is everywhere;
+less what it adds and both neighbours show, because noise goes both ways. Of dry clips it is 0.01 at most, of real rain
+0.06 and more."""
 FAINT = 1.5
 MOTION: Limits = (24, 8)
 """Pixels from frame to frame, of `WIDE` pictures; in larger ones in proportion. Flow is off by a part of it."""
@@ -111,20 +116,25 @@ def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     flow = resized(flow, seen.clean.shape[-2:])
     fixed = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
     around = moved(fixed, flow)
+    # Where a camera or a file gives a frame again, the other neighbour stands for both.
+    repeated = torch.stack([(other.rainy == seen.rainy).all() for other in neighbours]).view(2, 1, 1, 1)
+    fixed, around = (torch.where(repeated, values.flip(0), values) for values in (fixed, around))
     passing = _passing(seen, around[:, :3], fixed[:, :3]).mul_(_rain(seen, around[:, 3:]) * _steadiness(flow))
     return _staying(seen, around[:, 3:], fixed[:, 3:]).sub_(passing)
 
 
 def _rain(seen: Seen, around: Tensor) -> Tensor:
     """Whether it rains, from 0 to 1, by the neighbours' brightness 2 1 H W."""
-    taken = seen.brightness - _gray(seen.clean) - FAINT / 255
-    return _trust(torch.minimum(taken, seen.brightness - around.amax(0, keepdim=True)).clamp_(min=0).mean(), RAIN)
+    taken = seen.brightness - _gray(seen.clean)
+    brighter, darker = seen.brightness - around.amax(0, keepdim=True), around.amin(0, keepdim=True) - seen.brightness
+    passing = torch.minimum(taken - FAINT / 255, brighter).clamp_(min=0)
+    noise = torch.minimum(-taken - FAINT / 255, darker).clamp_(min=0)
+    return _trust((passing - noise).mean(), RAIN)
 
 
 def _steadiness(flow: Tensor) -> Tensor:
     """How far flow 2 2 H W is to be trusted, from 0 to 1: 1 1 H W."""
-    small = min(1.0, WIDE / max(flow.shape[-2:]))
-    return _share(flow.norm(dim=1, keepdim=True).amax(0, keepdim=True) * small, MOTION)
+    return _share(flow.norm(dim=1, keepdim=True).amax(0, keepdim=True) / _size(flow), MOTION)
 
 
 def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
@@ -135,6 +145,7 @@ def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
     # Drops are too few to lift the average over both neighbours: where that is higher, lamps or the exposure change.
     lighter = _around(brighter, RAIN_BLOCK).clamp_(min=0)
     trust = _trust(brighter - lighter, EXCESS) * _trust(_most(excess.amax(1, keepdim=True), FLASH_BLOCK), FLASH)
+    trust *= _trust(_most(_opened(brighter, DROP), FLASH_BLOCK), BODY)
     trust *= _trust(_gray(upper - lower), DISAGREEMENT)
     trust *= _trust(_around(_gray((lower - seen.clean).clamp_(min=0)), DEFICIT_BLOCK), DEFICIT)
     return (excess - lighter).clamp_(min=0).mul_(trust)
@@ -175,6 +186,18 @@ def _around(values: Tensor, block: int) -> Tensor:
     """Averages over squares, blended from one to the next."""
     means = F.avg_pool2d(values, block, ceil_mode=True, count_include_pad=False)
     return F.interpolate(means, values.shape[-2:], mode="bilinear")
+
+
+def _opened(values: Tensor, side: float) -> Tensor:
+    """What is as bright over a whole square of about `side` pixels of `WIDE` pictures."""
+    square = 2 * round(side * _size(values) / 2 - 0.5) + 1
+    least = -F.max_pool2d(-values, square, stride=1, padding=square // 2)
+    return F.max_pool2d(least, square, stride=1, padding=square // 2)
+
+
+def _size(values: Tensor) -> float:
+    """Of a picture, in `WIDE` ones; not below 1."""
+    return max(1.0, max(values.shape[-2:]) / WIDE)
 
 
 def _most(values: Tensor, block: int) -> Tensor:

@@ -168,6 +168,42 @@ def test_a_flash_is_left(added):
     assert not removed(np.clip(still + added, 0, 1), still, still).any()
 
 
+@pytest.mark.parametrize(("height", "width", "step"), [(6, 6, 8), (12, 12, 14), (40, 10, 12), (20, 24, 26)])
+def test_a_body_that_moves_by_its_own_width_is_left(height, width, step):
+    pictures = []
+    for index in range(3):
+        picture = texture()
+        picture[50 : 50 + height, 40 + step * index :][:, :width] += 60 / 255
+        pictures.append(picture)
+    before, here, after = pictures
+    assert np.abs(removed(here, before, after)[50 : 50 + height, 40 + step :][:, :width]).max() < 1 / 255
+
+
+def test_light_that_changes_in_a_part_of_the_picture_leaves_no_dark_edge():
+    still, lit = texture(), texture()
+    lit[:, SIZE[1] // 2 :] += 60 / 255
+    assert np.abs(removed(lit, still, still)[:, SIZE[1] // 2 :]).max() < 2 / 255
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_beside_a_frame_that_is_given_again_the_other_neighbour_counts(is_first):
+    here, other = seen(streaked(texture()), 0), seen(texture(), 1)
+    taken_out = from_neighbours(here, (here, other) if is_first else (other, here))[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(taken_out[STREAK], -0.15, atol=0.02)
+
+
+def test_noise_is_no_rain():
+    eighth = np.random.default_rng(9).permutation(np.arange(SIZE[0] * SIZE[1]) % 8).reshape(*SIZE, 1)
+
+    def noisy(picture: np.ndarray, index: int) -> Seen:
+        noise = DROP * (1.0 * (eighth == index) - (eighth == index + 3))
+        noise = tensor_of(noise).expand(1, 3, *SIZE)
+        return Seen(tensor_of(picture) + noise, -noise)
+
+    frames = [noisy(streaked(texture(), 0.15 * (index == 1)), index) for index in range(3)]
+    assert from_neighbours(frames[1], (frames[0], frames[2])).abs().max() < 1 / 255
+
+
 @pytest.mark.parametrize("added", [0.02, 0.05])
 def test_light_that_changes_is_left_and_a_streak_in_it_is_not(added):
     still = texture()
