@@ -134,7 +134,8 @@ def _rain(seen: Seen, around: Tensor) -> Tensor:
 
 def _steadiness(flow: Tensor) -> Tensor:
     """How far flow 2 2 H W is to be trusted, from 0 to 1: 1 1 H W."""
-    return _share(flow.norm(dim=1, keepdim=True).amax(0, keepdim=True) / _size(flow), MOTION)
+    lengths = torch.hypot(flow[:, :1], flow[:, 1:])
+    return _share(lengths.amax(0, keepdim=True) / _size(flow), MOTION)
 
 
 def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
@@ -191,8 +192,13 @@ def _around(values: Tensor, block: int) -> Tensor:
 def _opened(values: Tensor, side: float) -> Tensor:
     """What is as bright over a whole square of about `side` pixels of `WIDE` pictures."""
     square = 2 * round(side * _size(values) / 2 - 0.5) + 1
-    least = -F.max_pool2d(-values, square, stride=1, padding=square // 2)
-    return F.max_pool2d(least, square, stride=1, padding=square // 2)
+    return _largest(-_largest(-values, square), square)
+
+
+def _largest(values: Tensor, square: int) -> Tensor:
+    """Of the square around each pixel."""
+    rows = F.max_pool2d(values, (square, 1), stride=1, padding=(square // 2, 0))
+    return F.max_pool2d(rows, (1, square), stride=1, padding=(0, square // 2))
 
 
 def _size(values: Tensor) -> float:
