@@ -42,8 +42,8 @@ SURPLUS: Limits = (24, 12)
 """Of both neighbours over a frame where something is to come back: there they show something else, or rain."""
 RAIN: Limits = (0.015, 0.045)
 """What the network takes away beyond `FAINT` and no neighbour shows, on average over the picture: rain is everywhere;
-less what it adds and both neighbours show, because noise goes both ways. Of dry clips it is 0.01 at most, of real rain
-0.06 and more."""
+less what it adds and both neighbours show, because noise goes both ways. Of the two dry clips of the benchmarks it is
+0.01 at most, of the one of real rain 0.06 and more."""
 FAINT = 1.5
 MOTION: Limits = (24, 8)
 """Pixels from frame to frame, of `WIDE` pictures; in larger ones in proportion. Flow is off by a part of it."""
@@ -146,7 +146,7 @@ def _passing(seen: Seen, around: Tensor, fixed: Tensor) -> Tensor:
     # Drops are too few to lift the average over both neighbours: where that is higher, lamps or the exposure change.
     lighter = _around(brighter, RAIN_BLOCK).clamp_(min=0)
     trust = _trust(brighter - lighter, EXCESS) * _trust(_most(excess.amax(1, keepdim=True), FLASH_BLOCK), FLASH)
-    trust *= _trust(_most(_opened(brighter, DROP), FLASH_BLOCK), BODY)
+    trust *= _trust(_most(_broad(brighter), FLASH_BLOCK), BODY)
     trust *= _trust(_gray(upper - lower), DISAGREEMENT)
     trust *= _trust(_around(_gray((lower - seen.clean).clamp_(min=0)), DEFICIT_BLOCK), DEFICIT)
     return (excess - lighter).clamp_(min=0).mul_(trust)
@@ -189,9 +189,9 @@ def _around(values: Tensor, block: int) -> Tensor:
     return F.interpolate(means, values.shape[-2:], mode="bilinear")
 
 
-def _opened(values: Tensor, side: float) -> Tensor:
-    """What is as bright over a whole square of about `side` pixels of `WIDE` pictures."""
-    square = 2 * round(side * _size(values) / 2 - 0.5) + 1
+def _broad(values: Tensor) -> Tensor:
+    """What is as bright over a whole square as wide as `DROP`."""
+    square = 2 * round(DROP * _size(values) / 2 - 0.5) + 1
     return _largest(-_largest(-values, square), square)
 
 

@@ -144,10 +144,10 @@ def test_a_light_that_stays_is_left():
 def test_a_streak_is_taken_out_far_from_the_rain_that_the_network_sees(added):
     seen_rain = drops(1)
     seen_rain[:, SIZE[1] // 2 :] = 0
-    still, none = tensor_of(texture()), np.zeros_like(seen_rain)
-    before, after = (Seen(still, -tensor_of(none).expand_as(still)) for _ in range(2))
+    still = tensor_of(texture())
+    dry = Seen(still, torch.zeros_like(still))
     here = Seen(tensor_of(streaked(texture(), added) + seen_rain), -tensor_of(seen_rain).expand_as(still))
-    taken_out = from_neighbours(here, (before, after))[0].permute(1, 2, 0).numpy()
+    taken_out = from_neighbours(here, (dry, dry))[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(taken_out[STREAK], -added, atol=0.02)
 
 
@@ -165,6 +165,11 @@ def test_where_all_moves_fast_flow_is_not_trusted():
 def test_a_flash_is_left(added):
     still = texture()
     assert np.abs(removed(streaked(still, added), still, still)).max() < 1 / 255
+
+
+@pytest.mark.parametrize("added", [0.3, 0.5, np.float32([0.45, 0.05, 0.05]), np.float32([0.1, 0.1, 0.5])], ids=str)
+def test_a_flash_that_lights_everything_is_left(added):
+    still = texture()
     assert not removed(np.clip(still + added, 0, 1), still, still).any()
 
 
