@@ -1,5 +1,7 @@
 import math
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
 from nerdrain_rt.training.rain import RainSettings, add_rain
 from nerdrain_rt.training.streaks import Streaks, splat
 
-KINDS = ("dry", "light", "heavy", "fine", "thick", "optical", "falling")
+KINDS = ("dry", "light", "heavy", "fine", "thick", "optical", "short", "falling")
 
 
 def only(kind, **others):
@@ -139,6 +141,18 @@ def test_optical_rain_is_hidden_by_ground_as_bright_as_the_drops():
 
     change = (pair.rainy - pair.target).abs().mean((1, 2, 3)).view(8, 2).mean(0)
     assert change[0] > 10 * change[1]
+
+
+def test_drops_of_short_exposures_are_specks():
+    clean = torch.full((16, 3, 96, 96), 0.1)
+
+    def pixels_of_large(kind):
+        pair = add_rain(clean, seeded(), only(kind))
+        rain = (pair.rainy - pair.target).mean(1).numpy() > 10 / 255
+        drops = [cv2.connectedComponentsWithStats(it.astype(np.uint8))[2][1:] for it in rain]
+        return np.percentile(np.concatenate(drops)[:, cv2.CC_STAT_AREA], 90)
+
+    assert pixels_of_large("short") <= 0.5 * pixels_of_large("optical")
 
 
 def test_haze_and_night_stay_in_the_target():

@@ -425,7 +425,7 @@ def test_crops_grow():
         ("rain = { dry_filmed = 2 }", "dry_filmed = 2; it goes from 0 to 1"),
         (f"rain = {{ light = 1{'0' * 400} }}", "it goes from 0 to 1000"),
         (
-            "rain = { dry = 0, light = 0, heavy = 0, fine = 0, thick = 0, optical = 0, falling = 0 }",
+            "rain = { dry = 0, light = 0, heavy = 0, fine = 0, thick = 0, optical = 0, short = 0, falling = 0 }",
             "no kind with a share above 0",
         ),
     ],
@@ -440,7 +440,7 @@ def test_wrong_recipe_is_named_in_one_line(tmp_path, text, words):
 
 def test_recipe_says_which_rain_is_drawn(tmp_path, photographs):
     others = "".join(
-        f"{name} = 0\n" for name in ("light", "heavy", "fine", "thick", "optical", "falling", "dry_filmed")
+        f"{name} = 0\n" for name in ("light", "heavy", "fine", "thick", "optical", "short", "falling", "dry_filmed")
     )
     for name, is_dry in (("dry", True), ("thick", False)):
         recipe = tmp_path / "recipe.toml"

@@ -65,6 +65,18 @@ class OpticalLook:
     """Share of the light that comes from distant rain. The target keeps it: dehazing is another task, and a network
     that guesses at it from a small crop changes the brightness of dry pictures."""
     filmed: float = 0.7
+    shortest: float = 3.0
+    """Least median length in pixels."""
+
+
+SHORT = OpticalLook(
+    exposure_seconds=(1 / 4000, 1 / 500),
+    focal_pixels=(280, 900),
+    contrast=(0.03, 0.3),
+    driving=0.1,
+    night=0.0,
+    shortest=1.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,9 @@ class RainSettings:
     fine: float = 0.10
     thick: float = 0.06
     optical: float = 0.42
+    short: float = 0.0
+    """As `optical`, at exposures so short that drops are specks: as bright and as small as those of real rain in which
+    networks leave most."""
     falling: float = 0.0
     """Most of it is faint: the more of it there was, the more drops of real rain trained weights left."""
     dry_filmed: float = 0.5

@@ -18,6 +18,7 @@ from nerdrain_rt.training.looks import (
     FINE,
     HEAVY,
     LIGHT,
+    SHORT,
     THICK,
     FallingLook,
     OpticalLook,
@@ -86,6 +87,8 @@ class _Layer:
     """Radians."""
     growth: float = 0.0
     """Further motion per pixel of distance from the point the camera moves to, away from it."""
+    shortest: float = 3.0
+    """Least median length in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def _draw_scene(dice: Dice, settings: RainSettings) -> _Scene:
         FINE: settings.fine,
         THICK: settings.thick,
         settings.optics: settings.optical,
+        SHORT: settings.short,
         settings.fall: settings.falling,
     }
     look = dice.pick(kinds)
@@ -171,7 +175,8 @@ def _draw_optical(dice: Dice, look: OpticalLook) -> _Scene:
         sigma = math.hypot(blur, 0.35 * size, defocus)
         density = min(0.012, drops * (far**3 - near**3) / 3 / focal**2)
         shift = (wind * scale, fall * scale)
-        layers.append(_Layer(density, shift, sigma, min(1.0, 0.4 * size / sigma), 0.03, speed * exposure / distance))
+        peak, growth = min(1.0, 0.4 * size / sigma), speed * exposure / distance
+        layers.append(_Layer(density, shift, sigma, peak, 0.03, growth, look.shortest))
     # A drop's share of the exposure, about drop / (fall * exposure), is absorbed by the drawn contrast.
     gain = contrast / radiance / max(layer.peak for layer in layers)
     thinning = 0.3 if is_night else 1.0
@@ -211,23 +216,23 @@ def _draw_falling(dice: Dice, look: FallingLook) -> _Scene:
 
 def _draw_streaks(images: list[tuple[_Layer, ...]], dice: Dice, height: int, width: int) -> Streaks:
     rows = [
-        [image, it.density, *it.shift, it.sigma, it.peak, it.spread, it.growth]
+        [image, it.density, *it.shift, it.sigma, it.peak, it.spread, it.growth, it.shortest]
         for image, layers in enumerate(images)
         for it in layers
     ]
-    table = torch.tensor(rows, device=dice.device).view(-1, 8)
+    table = torch.tensor(rows, device=dice.device).view(-1, 9)
     longest = 2.0 * max(height, width)
     margin = torch.hypot(table[:, 2], table[:, 3]).clamp(max=longest / 2) + 4
     expected = table[:, 1] * (height + 2 * margin) * (width + 2 * margin)
     which = torch.repeat_interleave(torch.poisson(expected, generator=dice.generator).long())
-    image, _, shift_x, shift_y, sigma, peak, spread, growth = table[which].unbind(1)
+    image, _, shift_x, shift_y, sigma, peak, spread, growth, shortest = table[which].unbind(1)
     count, margin = len(which), margin[which]
 
     centre = dice.many(2 * len(images)).view(2, -1)[:, image.long()]
     x = dice.many(count) * (width + 2 * margin) - margin
     y = dice.many(count) * (height + 2 * margin) - margin
     dx, dy = shift_x + growth * (x - width * centre[0]), shift_y + growth * (y - height * centre[1])
-    length = (torch.hypot(dx, dy).clamp(min=3) * torch.exp(0.6 * dice.normal(count))).clamp(max=longest)
+    length = (torch.hypot(dx, dy).maximum(shortest) * torch.exp(0.6 * dice.normal(count))).clamp(max=longest)
     angle = torch.atan2(dy, dx) + spread * dice.normal(count)
     return Streaks(
         image=image.long(),
