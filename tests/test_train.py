@@ -510,6 +510,13 @@ def test_command_trains_refuses_to_overwrite_and_resumes(recipe, tmp_path, capsy
     assert run([*arguments, "--resume", "--from", start]) == 2
 
 
+def test_a_forgotten_folder_of_pairs_is_told(recipe, tmp_path, capsys):
+    assert run(["train", str(recipe), "--pairs", str(tmp_path), "--run", str(tmp_path / "run")]) == 2
+
+    assert "--pairs takes two folders" in (line := one_line(capsys.readouterr().err))
+    assert "--run is none" in line
+
+
 def test_command_takes_other_data(recipe, photographs, tmp_path, capsys):
     arguments = ["train", str(recipe), "--run", str(tmp_path / "run"), "--device", "cpu"]
     assert run([*arguments, "--images", str(tmp_path / "none")]) == 1

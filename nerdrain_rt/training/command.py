@@ -49,6 +49,13 @@ def _plot_only(run: Path | None) -> None:
         raise typer.Exit
 
 
+def _two_folders(pairs: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
+    """Refuse the option that follows where a folder is forgotten; raises UsageError."""
+    if pairs and (option := next((str(path) for path in pairs if str(path).startswith("--")), None)):
+        raise UsageError(f"--pairs takes two folders, of rainy images and of their targets; {option} is none")
+    return pairs
+
+
 def train_command(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file.", show_default=False)],
     run: Annotated[
@@ -70,7 +77,13 @@ def train_command(
     ] = None,
     pairs: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="RAINY TARGET", help="Folders of pairs, matched by name.", rich_help_panel=DATA),
+        typer.Option(
+            metavar="RAINY TARGET",
+            callback=_two_folders,
+            is_eager=True,  # before what comes to be missing by it
+            help="Folders of pairs, matched by name.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log to TensorBoard too.", rich_help_panel=RUN)
