@@ -6,7 +6,7 @@ import torch
 
 from nerdrain_rt.training.losses import derain_loss, target_pyramid
 
-PARITY = Path(__file__).parents[2] / "shared" / "data" / "parity" / "nerd_rain_s.npz"
+PARITY = Path(__file__).parents[3] / "shared" / "data" / "parity" / "nerd_rain_s.npz"
 
 
 @pytest.fixture(scope="module")
