@@ -205,7 +205,7 @@ class Derainer:
             yield from predicted
             return
         lane = self._lane("compare", on)
-        seen_frames = self._seen(predicted, lane)
+        seen_frames = self._seen(predicted, lane, before[-1] if before else None)
         for (frame, parts, seen), others in _around(seen_frames) if before is None else _behind(seen_frames, before):
             if parts is None or seen is None or len(others) < 2:
                 yield frame, parts
@@ -217,16 +217,18 @@ class Derainer:
             lane.wait()  # the one before was made in another lane, which may have its memory from here on
             yield frame, (planes, rainy, [residual], None)
 
-    def _seen(self, predicted: Iterable[Predicted], lane: Lane) -> Iterator[Compared]:
+    def _seen(self, predicted: Iterable[Predicted], lane: Lane, before: Seen | None) -> Iterator[Compared]:
         """Each frame as the network alone leaves it; None for those that pass or have fields."""
         for frame, parts in predicted:
             if parts is None or len(parts[1]) > 1 or not self._has_memory_for(parts[1][0]):
+                before = None
                 yield frame, parts, None
                 continue
             planes, [rainy], [residual], mark = parts
             seen = None
             with lane.after(mark), in_one_thread(self._threads), self._unless_memory_is_short(residual):
-                seen = Seen(rainy, residual, strength=self.settings.strength)
+                seen = Seen(rainy, residual, strength=self.settings.strength, before=before)
+            before = seen
             yield frame, (planes, [rainy], [residual], lane.mark()), seen
 
     @contextmanager

@@ -58,18 +58,48 @@ DENSE = 0.75
 frames somewhere."""
 
 
+REPEATED = 1.0
+"""8-bit codes, on average, below which a frame may be the one before it once more, coded again, as where a frame rate
+was raised; it is if it differs from the one before that `REPEATED_RATIO` times as much, and the scene is the same."""
+REPEATED_RATIO = 6.0
+SAME_SCENE = 24.0
+"""The same between different frames of a scene at most."""
+REPEATS = 4
+"""Repeated frames in a row at most: a camera that stops differs from the last frame of its motion for longer."""
+
+
 class Seen:
     """A frame with all that the network takes from it; `rainy` in [0, 1] and `residual` are 1 3 H W.
 
     `residual` is what the network adds, times `strength`. The comparison is of frames at full strength, else rain that
-    is left on purpose would be taken for more of it.
+    is left on purpose would be taken for more of it. `before` is the frame before it, by which repeated ones are known.
     """
 
-    def __init__(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
+    def __init__(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0, before: Seen | None = None) -> None:
         self.rainy = rainy
         self.clean = torch.add(rainy, residual.float(), alpha=1 / strength).clamp_(0, 1)
         self.brightness = _gray(rainy)
         """Of the rainy frame: 1 1 H W."""
+        self.shown = object()
+        """The same in frames that repeat each other."""
+        self.earlier: Seen | None = None
+        """The nearest before it that shows something else."""
+        self._repeats = 0
+        if before is not None and before.rainy.shape == rainy.shape:
+            self._follow(before, before.earlier)
+
+    def _follow(self, before: Seen, earlier: Seen | None) -> None:
+        self.earlier = before
+        if earlier is None:
+            return
+        earlier.earlier = None  # else every frame would keep all before it
+        if before._repeats < REPEATS:
+            change, usual = 255 * self._difference(before), 255 * self._difference(earlier)
+            if change < REPEATED and REPEATED_RATIO * change < usual < SAME_SCENE:
+                self.shown, self.earlier, self._repeats = before.shown, earlier, before._repeats + 1
+
+    def _difference(self, other: Seen) -> float:
+        return float((self.brightness - other.brightness).abs_().mean())
 
     @cached_property
     def guide(self) -> Tensor:
@@ -110,17 +140,23 @@ def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | Non
 
 def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     """What to add to `seen.clean`, 1 3 H W: less than 0 for rain, more for what is none."""
-    if any(other.clean.shape != seen.clean.shape for other in neighbours):
+    neighbours = _different(seen, neighbours)
+    if any(other is seen or other.clean.shape != seen.clean.shape for other in neighbours):
         return torch.zeros_like(seen.clean)
     flow = optical_flow(seen.guide, torch.cat([other.guide for other in neighbours]))
     flow = resized(flow, seen.clean.shape[-2:])
     fixed = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
     around = moved(fixed, flow)
-    # Where a camera or a file gives a frame again, the other neighbour stands for both.
-    repeated = torch.stack([(other.rainy == seen.rainy).all() for other in neighbours]).view(2, 1, 1, 1)
-    fixed, around = (torch.where(repeated, values.flip(0), values) for values in (fixed, around))
     passing = _passing(seen, around[:, :3], fixed[:, :3]).mul_(_rain(seen, around[:, 3:]) * _steadiness(flow))
     return _staying(seen, around[:, 3:], fixed[:, 3:]).sub_(passing)
+
+
+def _different(seen: Seen, neighbours: tuple[Seen, Seen]) -> tuple[Seen, Seen]:
+    """In place of neighbours that repeat it the nearest before it that does not, or the other twice; else itself."""
+    found = [other for other in neighbours if other.shown is not seen.shown]
+    if len(found) < 2 and seen.earlier is not None and seen.earlier not in found:
+        found.insert(0, seen.earlier)
+    return (found[0], found[-1]) if found else (seen, seen)
 
 
 def _rain(seen: Seen, around: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Rain that only the frames around can tell from texture."""
 
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from nerdrain_rt import Derainer, DerainSettings, OutputSettings, derain_video
 from nerdrain_rt.evaluation.evaluate import compare
 from nerdrain_rt.frame import Frame
-from nerdrain_rt.temporal import GUIDE_PIXELS, Seen, from_neighbours, trios
+from nerdrain_rt.temporal import GUIDE_PIXELS, REPEATS, Seen, from_neighbours, trios
 from tests import clips
 from tests.fakes import FakeBackend
 
@@ -195,6 +196,49 @@ def test_beside_a_frame_that_is_given_again_the_other_neighbour_counts(is_first)
     here, other = seen(streaked(texture()), 0), seen(texture(), 1)
     taken_out = from_neighbours(here, (here, other) if is_first else (other, here))[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(taken_out[STREAK], -0.15, atol=0.02)
+
+
+def recorded(pictures: Iterable[np.ndarray]) -> Iterator[Seen]:
+    """Each as a frame of one video, of which a network sees nothing."""
+    before = None
+    for picture in pictures:
+        before = Seen(tensor_of(picture), tensor_of(0 * picture), before=before)
+        yield before
+
+
+def coded(picture: np.ndarray, index: int) -> np.ndarray:
+    """With what another encoder changes in it."""
+    return picture + np.random.default_rng(index).choice([-1 / 255, 0, 0, 1 / 255], picture.shape)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_streak_in_a_frame_that_is_given_several_times_is_taken_out_of_each(times):
+    again = []
+    for index in range(5 * times):
+        picture = coded(frames(5, 2)[index // times].picture.to_ndarray() / np.float32(255), index)
+        picture = av.VideoFrame.from_ndarray(np.round(255 * picture.clip(0, 1)).astype(np.uint8), "rgb24")
+        again.append(Frame(picture, index, Fraction(1, 25)))
+    clean = list(Derainer(backend=SeesDrops()).derain(again))
+    assert all(streak_of(frame) < 6 for frame in clean)
+    before = deque(maxlen=2)
+    derainer = Derainer(backend=SeesDrops())
+    live = [next(derainer.derain([frame], before=before)) for frame in again]
+    assert all(streak_of(frame) < 6 for frame in live)
+
+
+@pytest.mark.parametrize(("still", "longest"), [(texture(9), REPEATS + 1), (1 - texture(), 1)])
+def test_what_stands_still_after_motion_or_a_cut_is_not_taken_for_repeated_frames(still, longest):
+    moving = (texture(shift) for shift in (0, 3, 6, 9))
+    seen_frames = list(recorded([*moving, *(coded(still, index) for index in range(20))]))
+    in_a_row = [sum(other.shown is one.shown for other in seen_frames) for one in seen_frames]
+    assert max(in_a_row) <= longest
+    assert in_a_row[-10:] == 10 * [1]
+
+
+def test_frames_are_not_kept_for_those_after_them():
+    seen_frames = recorded(texture(shift) for shift in range(10))
+    kept = [weakref.ref(next(seen_frames)) for _ in range(10)]
+    assert sum(each() is not None for each in kept) <= 3
 
 
 def test_noise_is_no_rain():

@@ -122,10 +122,12 @@ def _seen(
     derainer: Derainer, frames: Iterable[tuple[str, Image, Image | None]]
 ) -> Iterator[tuple[str, Image, Image | None, Tensor, Seen]]:
     """Each frame with what the network alone makes of it."""
+    seen = None
     for name, rainy, target in frames:
         values = to_tensor(rainy)
         residual = derainer.residual(values)
-        yield name, rainy, target, values + residual, Seen(values, residual, strength=derainer.settings.strength)
+        seen = Seen(values, residual, strength=derainer.settings.strength, before=seen)
+        yield name, rainy, target, values + residual, seen
 
 
 def derain(derainer: Derainer, rainy: Image, protocol: Protocol = "full") -> Image:
