@@ -69,7 +69,7 @@ SCENES = {"standing": Shower(), "driving": Shower(speed_m_s=15), "night": Shower
 NIGHT_LIGHT = 0.1
 """Of the photograph's, linear."""
 MOVING = Shower(seed=1)
-NO_RAIN = RainSettings(dry=0, light=0, heavy=0, fine=0, thick=0, optical=0, falling=0)
+NO_RAIN = RainSettings(dry=0, light=0, heavy=0, fine=0, thick=0, optical=0, short=0, falling=0)
 LOOKS = {
     "light": replace(NO_RAIN, light=1),
     "heavy": replace(NO_RAIN, heavy=1),

@@ -113,8 +113,8 @@ class RainSettings:
     heavy: float = 0.12
     fine: float = 0.10
     thick: float = 0.06
-    optical: float = 0.42
-    short: float = 0.0
+    optical: float = 0.27
+    short: float = 0.15
     """As `optical`, at exposures so short that drops are specks: as bright and as small as those of real rain in which
     networks leave most."""
     falling: float = 0.0

@@ -24,7 +24,7 @@ from nerdrain_rt.training.recipe import TrainSettings
 _log = logging.getLogger(__name__)
 
 SEED = 20_240_618
-RAIN = RainSettings(dry=0, light=0.26, heavy=0.10, fine=0.09, thick=0.04, optical=0.43, falling=0)
+RAIN = RainSettings(dry=0, light=0.26, heavy=0.10, fine=0.09, thick=0.04, optical=0.43, short=0, falling=0)
 """Whatever a recipe trains on, so that curves can be compared."""
 SHEET_ROWS = 6
 AT_ONCE = 4

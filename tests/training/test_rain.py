@@ -96,7 +96,9 @@ def test_dry_images_come_in_their_share():
     clean = torch.full((400, 3, 16, 16), 0.3)
 
     pair = add_rain(
-        clean, seeded(), RainSettings(dry=0.3, light=0.0, heavy=0.7, fine=0.0, thick=0.0, optical=0.0, falling=0.0)
+        clean,
+        seeded(),
+        RainSettings(dry=0.3, light=0.0, heavy=0.7, fine=0.0, thick=0.0, optical=0.0, short=0.0, falling=0.0),
     )
 
     dry = sum(torch.equal(rainy, target) for rainy, target in zip(pair.rainy, pair.target, strict=True))
