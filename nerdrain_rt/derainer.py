@@ -227,7 +227,10 @@ class Derainer:
             planes, [rainy], [residual], mark = parts
             seen = None
             with lane.after(mark), in_one_thread(self._threads), self._unless_memory_is_short(residual):
-                seen = Seen(rainy, residual, strength=self.settings.strength, before=before)
+                seen = Seen(rainy, residual, strength=self.settings.strength)
+                if before is not None:
+                    lane.wait()  # asleep, which the host is not in what follows
+                    seen.follow(before)
             before = seen
             yield frame, (planes, [rainy], [residual], lane.mark()), seen
 
@@ -349,6 +352,8 @@ def _behind(items: Iterable[Compared], before: deque[Seen]) -> Iterator[tuple[Co
         others, seen = list(before), item[-1]
         if seen is not None:
             before.append(seen)
+        else:
+            before.clear()
         yield item, others
 
 

@@ -3,7 +3,8 @@
 A drop is in front of a place for one frame at most (Garg and Nayar, "Detection and Removal of Rain from Videos", CVPR
 2004). So where a frame is brighter than both of its neighbours, moved along optical flow, and these agree, it is set to
 the brighter of the two; but only in pictures in which the network sees rain, so that dry footage keeps its glints. And
-what the network takes for rain comes back as far as all three show it.
+what the network takes for rain comes back as far as all three show it. Where neighbours are the same frame once more,
+as after a frame rate was raised, nearest ones that show something else stand for them.
 """
 
 from __future__ import annotations
@@ -56,50 +57,60 @@ GUIDE_PIXELS = 460_800
 DENSE = 0.75
 """How much less stays, as a part of what the network takes away around a place: dense rain is in front of all three
 frames somewhere."""
-
-
 REPEATED = 1.0
-"""8-bit codes, on average, below which a frame may be the one before it once more, coded again, as where a frame rate
-was raised; it is if it differs from the one before that `REPEATED_RATIO` times as much, and the scene is the same."""
+"""8-bit codes, on average, by which a frame that a raised frame rate gives once more differs from the one before it, at
+most: coded again it is not the same to the bit."""
 REPEATED_RATIO = 6.0
-SAME_SCENE = 24.0
-"""The same between different frames of a scene at most."""
-REPEATS = 4
-"""Repeated frames in a row at most: a camera that stops differs from the last frame of its motion for longer."""
+"""How many times as much frames that show something else differ."""
+REPEATS = 5
+"""Times that a frame is given once more, at most: what stands still for longer is no repeated frame."""
+RECENT = 12
+"""Changes from frame to frame, of which the second largest is what frames that show something else differ by: the
+largest may be a cut, or a light that goes on."""
+SAME_SCENE = 32.0
+"""8-bit codes, on average, by which frames of one scene differ at most."""
 
 
 class Seen:
     """A frame with all that the network takes from it; `rainy` in [0, 1] and `residual` are 1 3 H W.
 
     `residual` is what the network adds, times `strength`. The comparison is of frames at full strength, else rain that
-    is left on purpose would be taken for more of it. `before` is the frame before it, by which repeated ones are known.
+    is left on purpose would be taken for more of it.
     """
 
-    def __init__(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0, before: Seen | None = None) -> None:
+    def __init__(self, rainy: Tensor, residual: Tensor, *, strength: float = 1.0) -> None:
         self.rainy = rainy
         self.clean = torch.add(rainy, residual.float(), alpha=1 / strength).clamp_(0, 1)
         self.brightness = _gray(rainy)
         """Of the rainy frame: 1 1 H W."""
-        self.shown = object()
+        self.run = object()
         """The same in frames that repeat each other."""
         self.earlier: Seen | None = None
-        """The nearest before it that shows something else."""
+        """The nearest before it that shows something else of the same scene."""
+        self.is_judged = False
+        """Whether enough frames before it were seen to tell if it repeats the last of them."""
         self._repeats = 0
-        if before is not None and before.rainy.shape == rainy.shape:
-            self._follow(before, before.earlier)
+        self._changes: deque[float] = deque(maxlen=RECENT)
+        """From frame to frame; the same list in all that follow each other."""
 
-    def _follow(self, before: Seen, earlier: Seen | None) -> None:
-        self.earlier = before
-        if earlier is None:
+    def follow(self, before: Seen) -> None:
+        """Note the frame before it, and whether this is that once more; waits for the device."""
+        if before.rainy.shape != self.rainy.shape:
             return
-        earlier.earlier = None  # else every frame would keep all before it
-        if before._repeats < REPEATS:
-            change, usual = 255 * self._difference(before), 255 * self._difference(earlier)
-            if change < REPEATED and REPEATED_RATIO * change < usual < SAME_SCENE:
-                self.shown, self.earlier, self._repeats = before.shown, earlier, before._repeats + 1
+        if before.earlier is not None:
+            before.earlier.earlier = None  # else each frame would keep all before it
+        change = self.difference(before)
+        self._changes = before._changes
+        self.is_judged = len(self._changes) > 1
+        if self.is_judged and before._repeats < REPEATS and is_repeated(change, sorted(self._changes)[-2]):
+            self.run, self.earlier, self._repeats = before.run, before.earlier, before._repeats + 1
+        elif change < SAME_SCENE:
+            self.earlier = before
+        self._changes.append(change)
 
-    def _difference(self, other: Seen) -> float:
-        return float((self.brightness - other.brightness).abs_().mean())
+    def difference(self, other: Seen) -> float:
+        """Between the two rainy frames, in 8-bit codes, on average; waits for the device."""
+        return 255 * float((self.brightness - other.brightness).abs_().mean())
 
     @cached_property
     def guide(self) -> Tensor:
@@ -140,9 +151,9 @@ def trios(items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Item, Item] | Non
 
 def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     """What to add to `seen.clean`, 1 3 H W: less than 0 for rain, more for what is none."""
-    neighbours = _different(seen, neighbours)
-    if any(other is seen or other.clean.shape != seen.clean.shape for other in neighbours):
+    if any(other.clean.shape != seen.clean.shape for other in neighbours):
         return torch.zeros_like(seen.clean)
+    neighbours = distinct(seen, neighbours)
     flow = optical_flow(seen.guide, torch.cat([other.guide for other in neighbours]))
     flow = resized(flow, seen.clean.shape[-2:])
     fixed = torch.cat([torch.cat([other.clean, other.brightness], 1) for other in neighbours])
@@ -151,12 +162,27 @@ def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     return _staying(seen, around[:, 3:], fixed[:, 3:]).sub_(passing)
 
 
-def _different(seen: Seen, neighbours: tuple[Seen, Seen]) -> tuple[Seen, Seen]:
-    """In place of neighbours that repeat it the nearest before it that does not, or the other twice; else itself."""
-    found = [other for other in neighbours if other.shown is not seen.shown]
-    if len(found) < 2 and seen.earlier is not None and seen.earlier not in found:
-        found.insert(0, seen.earlier)
-    return (found[0], found[-1]) if found else (seen, seen)
+def is_repeated(change: float, usual: float) -> bool:
+    """Whether a frame that differs by `change` from another is that once more, where others differ by `usual`."""
+    return change < REPEATED and REPEATED_RATIO * change < usual
+
+
+def distinct(seen: Seen, neighbours: tuple[Seen, Seen]) -> tuple[Seen, Seen]:
+    """In place of a neighbour that repeats the frame an earlier one that does not, or else the other neighbour."""
+    first, second = neighbours
+    if not seen.is_judged:
+        changes = seen.difference(first), seen.difference(second)
+        if max(changes) < SAME_SCENE and is_repeated(*sorted(changes)):
+            return (first, first) if changes[0] > changes[1] else (second, second)
+        return neighbours
+    if first.run is second.run and second.earlier is not None:
+        first = second.earlier
+    others = [other for other in (first, second) if other.run is not seen.run]
+    if len(others) == 2:
+        return first, second
+    if seen.earlier is not None:
+        return seen.earlier, others[-1] if others else seen.earlier
+    return (second, second) if others == [second] else neighbours
 
 
 def _rain(seen: Seen, around: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from nerdrain_rt import Derainer, DerainSettings, OutputSettings, derain_video
 from nerdrain_rt.evaluation.evaluate import compare
 from nerdrain_rt.frame import Frame
-from nerdrain_rt.temporal import GUIDE_PIXELS, REPEATS, Seen, from_neighbours, trios
+from nerdrain_rt.temporal import GUIDE_PIXELS, RECENT, REPEATS, Seen, distinct, from_neighbours, trios
 from tests import clips
 from tests.fakes import FakeBackend
 
@@ -198,12 +198,15 @@ def test_beside_a_frame_that_is_given_again_the_other_neighbour_counts(is_first)
     np.testing.assert_allclose(taken_out[STREAK], -0.15, atol=0.02)
 
 
-def recorded(pictures: Iterable[np.ndarray]) -> Iterator[Seen]:
-    """Each as a frame of one video, of which a network sees nothing."""
+def filmed(pictures: Iterable[np.ndarray], *, rain: bool = True) -> Iterator[Seen]:
+    """Each as a frame of one video."""
     before = None
-    for picture in pictures:
-        before = Seen(tensor_of(picture), tensor_of(0 * picture), before=before)
-        yield before
+    for index, picture in enumerate(pictures):
+        now = seen(picture, index, rain=rain)
+        if before is not None:
+            now.follow(before)
+        before = now
+        yield now
 
 
 def coded(picture: np.ndarray, index: int) -> np.ndarray:
@@ -226,17 +229,56 @@ def test_streak_in_a_frame_that_is_given_several_times_is_taken_out_of_each(time
     assert all(streak_of(frame) < 6 for frame in live)
 
 
-@pytest.mark.parametrize(("still", "longest"), [(texture(9), REPEATS + 1), (1 - texture(), 1)])
-def test_what_stands_still_after_motion_or_a_cut_is_not_taken_for_repeated_frames(still, longest):
-    moving = (texture(shift) for shift in (0, 3, 6, 9))
-    seen_frames = list(recorded([*moving, *(coded(still, index) for index in range(20))]))
-    in_a_row = [sum(other.shown is one.shown for other in seen_frames) for one in seen_frames]
-    assert max(in_a_row) <= longest
-    assert in_a_row[-10:] == 10 * [1]
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_a_frame_given_twice_at_the_beginning_is_compared_with_the_next(is_exact):
+    wet = streaked(texture())
+    again = wet if is_exact else coded(wet, 1)
+    first, second, third = filmed([wet, again, texture() + 0.02], rain=False)
+    for here, others in ((first, (second, third)), (second, (first, third))):
+        assert [other is third for other in distinct(here, others)] == [True, True]
+
+
+def test_a_frame_given_twice_after_a_cut_is_not_compared_with_the_scene_before():
+    pictures = [*(texture(shift) for shift in (0, 3, 6, 9)), 1 - texture(), coded(1 - texture(), 1), 1 - texture(3)]
+    *_, other_scene, once, again, after = filmed(pictures, rain=False)
+    assert once.run is again.run
+    assert distinct(once, (other_scene, again)) == (other_scene, again), "which agree on nothing"
+    assert distinct(again, (once, after)) == (after, after)
+
+
+def test_live_two_frames_that_repeat_each_other_count_once():
+    pictures = [texture(shift) for shift in (0, 3, 6, 9)]
+    *_, other, once, again, now = filmed([*pictures, coded(pictures[-1], 1), texture(12)], rain=False)
+    assert distinct(now, (once, again)) == (other, again)
+
+
+@pytest.mark.parametrize("lit", [0.0, 0.03])
+def test_what_comes_on_and_stays_is_left(lit):
+    still, letters = texture(), np.zeros((*SIZE, 3), np.float32)
+    letters[20:100:6, 20:140:3] = 50 / 255
+    seen_frames = []
+    for index in range(20):
+        drops = tensor_of(25 / 255 * (np.random.default_rng(index).random((*SIZE, 1)) < 0.01)).expand(1, 3, *SIZE)
+        shown = still + 0.2 * (coded(still, index) - still) + (letters + lit if index >= 8 else 0)
+        seen_frames.append(Seen(tensor_of(shown) + drops, -drops))
+        if index:
+            seen_frames[-1].follow(seen_frames[-2])
+    for before, here, after in zip(seen_frames, seen_frames[1:], seen_frames[2:], strict=False):
+        added = from_neighbours(here, (before, after))[0].permute(1, 2, 0).numpy()
+        assert added[letters > 0].mean() > -1 / 255
+
+
+@pytest.mark.parametrize(("still", "moved_by"), [(texture(9), 3), (1 - texture(), 0), (0.2 * texture(seed=1), 0)])
+def test_what_stands_still_is_taken_for_repeated_frames_for_a_moment_after_motion_only(still, moved_by):
+    before = [texture(moved_by * index) for index in range(4)]
+    seen_frames = list(filmed([*before, *(coded(still, index) for index in range(30))], rain=False))
+    in_a_row = [sum(other.run is one.run for other in seen_frames) for one in seen_frames]
+    assert max(in_a_row) <= (REPEATS + 1 if moved_by else 1)
+    assert in_a_row[-RECENT:] == RECENT * [1]
 
 
 def test_frames_are_not_kept_for_those_after_them():
-    seen_frames = recorded(texture(shift) for shift in range(10))
+    seen_frames = filmed(texture(shift) for shift in range(10))
     kept = [weakref.ref(next(seen_frames)) for _ in range(10)]
     assert sum(each() is not None for each in kept) <= 3
 

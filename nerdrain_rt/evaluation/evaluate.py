@@ -122,11 +122,14 @@ def _seen(
     derainer: Derainer, frames: Iterable[tuple[str, Image, Image | None]]
 ) -> Iterator[tuple[str, Image, Image | None, Tensor, Seen]]:
     """Each frame with what the network alone makes of it."""
-    seen = None
+    before = None
     for name, rainy, target in frames:
         values = to_tensor(rainy)
         residual = derainer.residual(values)
-        seen = Seen(values, residual, strength=derainer.settings.strength, before=seen)
+        seen = Seen(values, residual, strength=derainer.settings.strength)
+        if before is not None:
+            seen.follow(before)
+        before = seen
         yield name, rainy, target, values + residual, seen
 
 

@@ -51,8 +51,9 @@ def _plot_only(run: Path | None) -> None:
 
 def _two_folders(pairs: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
     """Refuse the option that follows where a folder is forgotten; raises UsageError."""
-    if pairs and (option := next((str(path) for path in pairs if str(path).startswith("--")), None)):
-        raise UsageError(f"--pairs takes two folders, of rainy images and of their targets; {option} is none")
+    for path in pairs or ():
+        if str(path).startswith("-") and not path.exists():
+            raise UsageError(f"--pairs takes two folders, of rainy images and of their targets; {path} is none")
     return pairs
 
 

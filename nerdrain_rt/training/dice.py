@@ -33,14 +33,14 @@ class Dice:
         low, high = limits
         return math.exp(self.uniform(math.log(low), math.log(high))) if low > 0 else self.uniform(low, high)
 
-    def pick(self, shares: dict[_T, float]) -> _T:
-        """One of the keys, with a probability proportional to its share; one of share 0 never."""
-        left = self.uniform(0, sum(shares.values()))
-        possible = [(key, share) for key, share in shares.items() if share > 0]
-        for key, share in possible:
+    def pick(self, *shares: tuple[_T, float]) -> _T:
+        """One of the items, with a probability proportional to its share; one of share 0 never."""
+        left = self.uniform(0, sum(share for _, share in shares))
+        possible = [(item, share) for item, share in shares if share > 0]
+        for item, share in possible:
             left -= share
             if left < 0:
-                return key
+                return item
         return possible[-1][0]
 
     def many(self, count: int) -> Tensor:

@@ -108,17 +108,17 @@ class _Scene:
 
 
 def _draw_scene(dice: Dice, settings: RainSettings) -> _Scene:
-    kinds = {
-        None: settings.dry,
-        LIGHT: settings.light,
-        HEAVY: settings.heavy,
-        FINE: settings.fine,
-        THICK: settings.thick,
-        settings.optics: settings.optical,
-        SHORT: settings.short,
-        settings.fall: settings.falling,
-    }
-    look = dice.pick(kinds)
+    kinds = (
+        (None, settings.dry),
+        (LIGHT, settings.light),
+        (HEAVY, settings.heavy),
+        (FINE, settings.fine),
+        (THICK, settings.thick),
+        (settings.optics, settings.optical),
+        (SHORT, settings.short),
+        (settings.fall, settings.falling),
+    )
+    look = dice.pick(*kinds)
     if isinstance(look, PaintedLook):
         scene, filmed = _draw_painted(dice, look), look.filmed
     elif isinstance(look, OpticalLook):

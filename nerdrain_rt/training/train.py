@@ -334,6 +334,10 @@ def _different(kept: Mapping[str, Any], settings: TrainSettings) -> dict[str, st
     now, before, default = (
         json.loads(json.dumps(it, default=str)) for it in (asdict(settings), kept, asdict(_DEFAULT))
     )
+    # Kinds of rain that a checkpoint does not know were not drawn; what else a kind has no recipe says.
+    for table in (now, before, default):
+        if "rain" in table:
+            table["rain"] = {name: table["rain"].get(name, 0.0) for name in settings.rain.shares}
     changes = {}
     for name, value in now.items():
         old = before.get(name, value if name in NOT_ON_RESUMING else default[name])

@@ -92,6 +92,18 @@ def test_a_checkpoint_without_a_newer_key_had_its_default(settings, tmp_path, ca
     assert "streaky 0.0 is now 0.2" in caplog.text
 
 
+def test_a_kind_of_rain_that_a_checkpoint_does_not_know_was_not_drawn(settings, tmp_path, caplog):
+    trainer(settings, tmp_path).save()
+    state = checkpoint(tmp_path)
+    del state["settings"]["rain"]["short"], state["settings"]["rain"]["optics"]["shortest"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+
+    trainer(replace(settings, rain=RainSettings(short=0.0)), tmp_path).resume()
+    assert not caplog.records
+    trainer(replace(settings, rain=RainSettings(short=0.2)), tmp_path).resume()
+    assert "rain {'short': 0.0} is now {'short': 0.2}" in caplog.text
+
+
 def test_steps_that_are_not_finite_do_not_reach_the_checkpoint(settings, tmp_path, caplog):
     run_of = trainer(replace(settings, checkpoint_minutes=0.0), tmp_path)
     steps = run_of.run()

@@ -248,4 +248,4 @@ def test_kind_of_share_0_is_never_picked():
         def uniform(self, low, high):
             return high
 
-    assert Highest(seeded()).pick({"some": 0.5, "none": 0.0}) == "some"
+    assert Highest(seeded()).pick(("some", 0.5), ("none", 0.0)) == "some"
