@@ -37,7 +37,7 @@ train() { # SECONDS RECIPE OPTION...: asked to end as by Ctrl-C where it does no
 }
 probe() { # RECIPE OPTION...: the first steps, which compile
   sed 's/^steps = .*/steps = 150/; s/^decay_steps = .*/decay_steps = 1/' "$1" >"$scratch/probe.toml"
-  train $((seconds / 2)) "$scratch/probe.toml" --from "${FROM:-nerdrain-s-2}" "${@:2}"
+  train $((seconds / 2)) "$scratch/probe.toml" --from "${FROM:-nerdrain-s-3}" "${@:2}"
 }
 plan() { # SECONDS RECIPE: the recipe for so many seconds more, at the speed of the last steps
   python3 - "$run" "$@" <<'PYTHON'

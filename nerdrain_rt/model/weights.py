@@ -24,10 +24,10 @@ from nerdrain_rt.model.update import differences, updated
 
 BASE = "nerdrain-s"
 """The bundled weights that others are kept as updates of."""
-DEFAULT = "nerdrain-s-2"
+DEFAULT = "nerdrain-s-3"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
 BUNDLED = {
-    DEFAULT: "7c56e00de670f3ca547003e27f975ae5647656dd66e6f95a7a8823905c0b3cbc",
+    DEFAULT: "fafcd0178f6cd7e5be39968b2c1fab221640bd79e20c371c77369fdb7fa0fac4",
     BASE: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7",
 }
 """The weights in the package, by name, with the SHA-256 of their file."""
