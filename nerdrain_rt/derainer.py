@@ -228,9 +228,8 @@ class Derainer:
             seen = None
             with lane.after(mark), in_one_thread(self._threads), self._unless_memory_is_short(residual):
                 seen = Seen(rainy, residual, strength=self.settings.strength)
-                if before is not None:
-                    lane.wait()  # asleep, which the host is not in what follows
-                    seen.follow(before)
+                lane.wait()  # asleep, which the host is not in what follows
+                seen.follow(before)
             before = seen
             yield frame, (planes, [rainy], [residual], lane.mark()), seen
 

@@ -93,16 +93,16 @@ class Seen:
         self._changes: deque[float] = deque(maxlen=RECENT)
         """From frame to frame; the same list in all that follow each other."""
 
-    def follow(self, before: Seen) -> None:
-        """Note the frame before it, and whether this is that once more; waits for the device."""
-        if before.rainy.shape != self.rainy.shape:
+    def follow(self, before: Seen | None) -> None:
+        """Note the frame before it, if any, and whether this is that once more; waits for the device."""
+        if before is None or before.rainy.shape != self.rainy.shape:
             return
         if before.earlier is not None:
             before.earlier.earlier = None  # else each frame would keep all before it
         change = self.difference(before)
         self._changes = before._changes
         self.is_judged = len(self._changes) > 1
-        if self.is_judged and before._repeats < REPEATS and is_repeated(change, sorted(self._changes)[-2]):
+        if self.is_judged and before._repeats < REPEATS and _is_repeated(change, sorted(self._changes)[-2]):
             self.run, self.earlier, self._repeats = before.run, before.earlier, before._repeats + 1
         elif change < SAME_SCENE:
             self.earlier = before
@@ -162,7 +162,7 @@ def from_neighbours(seen: Seen, neighbours: tuple[Seen, Seen]) -> Tensor:
     return _staying(seen, around[:, 3:], fixed[:, 3:]).sub_(passing)
 
 
-def is_repeated(change: float, usual: float) -> bool:
+def _is_repeated(change: float, usual: float) -> bool:
     """Whether a frame that differs by `change` from another is that once more, where others differ by `usual`."""
     return change < REPEATED and REPEATED_RATIO * change < usual
 
@@ -172,7 +172,7 @@ def distinct(seen: Seen, neighbours: tuple[Seen, Seen]) -> tuple[Seen, Seen]:
     first, second = neighbours
     if not seen.is_judged:
         changes = seen.difference(first), seen.difference(second)
-        if max(changes) < SAME_SCENE and is_repeated(*sorted(changes)):
+        if max(changes) < SAME_SCENE and _is_repeated(*sorted(changes)):
             return (first, first) if changes[0] > changes[1] else (second, second)
         return neighbours
     if first.run is second.run and second.earlier is not None:

@@ -127,8 +127,7 @@ def _seen(
         values = to_tensor(rainy)
         residual = derainer.residual(values)
         seen = Seen(values, residual, strength=derainer.settings.strength)
-        if before is not None:
-            seen.follow(before)
+        seen.follow(before)
         before = seen
         yield name, rainy, target, values + residual, seen
 
