@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +69,7 @@ class Batches:
             sources.append(f"{len(self._pairs)} pairs of {Path((self._settings.pairs or [''])[0]).name}")
         return ", ".join(sources)
 
-    def rendered(self, step: int, generator: torch.Generator) -> Iterator[Batch]:
+    def rendered(self, step: int, generator: torch.Generator) -> Generator[Batch]:
         """The batches from a step on, without end; all that is random comes from the generator.
 
         On CUDA they are rendered beside the training, in a stream of their own, whose many small steps go first.

@@ -8,8 +8,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +115,7 @@ class Trainer:
         generator.set_state(self._state)
         is_first = self.workers.is_first
         log = RunLog(self.folder, self.step, tensorboard=self._tensorboard) if is_first else nullcontext()
-        with log as tables, Prefetch(self._batches.rendered(self.step, generator)) as batches:
+        with log as tables, self._ahead(self._batches.rendered(self.step, generator)) as batches:
             while self.step < self.settings.steps:
                 entry = self._train_step(batches)
                 if tables:
@@ -133,6 +133,14 @@ class Trainer:
             _log.warning("%s: not written, because the last steps were not finite", self.folder / CHECKPOINT)
         else:
             self.save()
+
+    def _ahead(self, batches: Generator[Batch]) -> AbstractContextManager[Iterator[Batch]]:
+        """The same batches, drawn while a GPU works.
+
+        On the CPU they are drawn in between: OpenMP no longer lets the threads of a team wait for each other by
+        spinning once two teams are more threads than there are cores, and a step takes a third longer.
+        """
+        return closing(batches) if self.device.type == "cpu" else Prefetch(batches)
 
     def _train_step(self, batches: Iterator[Batch]) -> StepLog:
         """One step; where loss or gradient is not finite the weights stay as they are."""
