@@ -6,7 +6,7 @@ Run as `python benchmarks/quality.py [--weights NAME|FILE] [--sheets DIR]`; the 
 - the held-out set: `--photographs` of the `C-test*` photographs, which every recipe leaves out, evenly spaced by name;
   the n-th one's rain always has the seed n. `showers`: the rain of `nerdrain rain` at each of five intensities in each
   of three scenes, a camera that stands, one that drives at 15 m/s, and one at night, for which the photograph keeps a
-  part of its light. `looks`: each other kind of rain that is drawn for training.
+  part of its light. `looks`: each other kind of rain that is drawn for training. `dry`: none.
 - `real`: the clip of real rain, some frames every so often: what is left of the drops that only one frame shows.
 - each dry clip's first frames but the very first, which has no frame before it to be compared with: `dry`, as they are;
   `moving`, under the rain of `nerdrain rain CLIP --seed 1`.
@@ -147,6 +147,11 @@ class Data:
             generator = torch.Generator().manual_seed(seed)
             yield self._pair(name, *add_rain(to_tensor(read_image(path)), generator, LOOKS[name]))
 
+    def unrained(self) -> Iterator[Picture]:
+        """The held-out set as it is."""
+        for path in self.held_out():
+            yield Picture(path.stem, self._middle(read_image(path)))
+
     def dry(self, clip: str) -> Iterator[Picture]:
         """The first frames of a dry clip, and one more at either end."""
         for picture in islice(read_pictures(self._clip(clip)), self.frames + 2):
@@ -212,6 +217,13 @@ class Quality:
         scores = {look: self._score(look, self._data.look(look)) for look in LOOKS}
         return {"all": _means(list(scores.values())), "kinds": {look: _means([it]) for look, it in scores.items()}}
 
+    def dry(self) -> dict[str, Any]:
+        """Harm to the held-out set."""
+        comparisons = self._derain((*picture, None) for picture in self._data.unrained())
+        harm = Harm.of(comparisons)
+        self.shown["dry"].append(comparisons[harm.worst_frame])
+        return summary(harm)
+
     def clip(self, name: str) -> dict[str, Any]:
         """Harm to the dry frames, and scores and flicker of those with moving rain."""
         dry = self._derain_video((*picture, None) for picture in self._data.dry(name))[1:-1]
@@ -249,6 +261,7 @@ def _means(scores: Sequence[Evaluation]) -> dict[str, Any]:
 def measure(quality: Quality) -> dict[str, Any]:
     """Every figure, part by part."""
     parts = {"rain200l": quality.rain200l, "showers": quality.showers, "looks": quality.looks}
+    parts |= {"dry": quality.dry}
     parts |= {name: partial(quality.clip, name) for name in DRY_CLIPS} | {"real": quality.real}
     result = {}
     for name, part in parts.items():
@@ -281,6 +294,8 @@ def table_of(result: dict[str, Any]) -> Table:
         add_scores(f"held-out {part}", whole, _judged("held-out", whole["gain"]))
         for name, scores in (item for group in groups for item in group.items()):
             add_scores(f"  {name}", scores)
+    dry = result["dry"]
+    table.add_row("held-out dry", "", f"{dry['harm_psnr']:.2f}", "", f"{dry['changed_share']:.1%} changed")
     for clip in DRY_CLIPS:
         dry, moving = result[clip]["dry"], result[clip]["moving"]
         table.add_row(clip)

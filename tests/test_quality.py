@@ -12,7 +12,7 @@ from benchmarks import quality
 from benchmarks.quality import CLIPS, INTENSITIES, LOOKS, SCENES, Data, Quality
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.evaluation.metrics import EQUAL_DB
-from nerdrain_rt.evaluation.pictures import read_pictures
+from nerdrain_rt.evaluation.pictures import read_pictures, to_tensor
 from nerdrain_rt.media.image_folder import read_image
 from nerdrain_rt.media.writer import OutputSettings
 from nerdrain_rt.training.shower import Shower, rain_on_video
@@ -91,6 +91,7 @@ def test_last_line_holds_every_figure(run):
     assert list(result["looks"]["kinds"]) == list(LOOKS)
     assert result["showers"]["all"]["images"] == len(SCENES) * len(INTENSITIES)
     assert result["real"]["changed"] == 0
+    assert result["dry"]["harm_psnr"] == EQUAL_DB
     for clip in ("gopro_walk", "dashcam_highway"):
         assert result[clip]["dry"]["harm_psnr"] == EQUAL_DB
         assert result[clip]["moving"]["gain"] == 0
@@ -112,6 +113,21 @@ def test_network_that_takes_away_what_rain_adds_gains(data):
     derainer = Derainer(DerainSettings(tile=0), backend=FakeBackend(lambda rainy: torch.full_like(rainy, -added)))
 
     assert Quality(derainer, data).looks()["kinds"]["heavy"]["gain"] > 0
+
+
+def test_harm_to_dry_photographs_is_measured_and_the_worst_shown(data):
+    def darkened(rainy):
+        """The second photograph, by a quarter."""
+        return -rainy / 4 if torch.equal(rainy, second) else torch.zeros_like(rainy)
+
+    second = to_tensor([picture.rgb for picture in data.unrained()][1])
+    measured = Quality(Derainer(DerainSettings(tile=0), backend=FakeBackend(darkened)), data)
+
+    figures = measured.dry()
+
+    assert figures["worst_frame"] == 1
+    assert figures["changed_share"] == pytest.approx(0.5, abs=0.01)
+    assert [comparison.name for comparison in measured.shown["dry"]] == ["C-test_2"]
 
 
 def test_rain_is_the_same_each_time_and_grows_with_intensity(data):
