@@ -3,7 +3,8 @@
 Run as `python benchmarks/training.py RECIPE RUN [--images DIR]` after `nerdrain train RECIPE --run RUN` on the same
 machine; the last line is JSON. Each size of crop has a row, by the median of its last steps. The floor is three times
 that of a forward (`nerdrain bench`), because a step goes through the network forwards and twice as much backwards. With
-`--images`, also how many crops a second are cut and rained on, which goes on beside the training.
+`--images`, also how many crops a second are cut and rained on: with a GPU beside the training, on the CPU between its
+steps.
 """
 
 import argparse
