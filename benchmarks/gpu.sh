@@ -2,7 +2,8 @@
 # Everything that only a GPU can show, the most valuable first, on a machine with nothing but torch >= 2.11 and Triton:
 #   gpu.sh [WIDTHxHEIGHT...]        by default 1280x720 1920x1080 3840x2160
 # It ends within $BUDGET seconds (570). Other packages come from wheels/ in the repository, filled before with
-#   pip download -d wheels --no-deps --only-binary :all: --python-version 3.12 --platform manylinux_2_28_x86_64 av==18.1.0
+#   pip download -d wheels --no-deps --only-binary :all: --python-version 3.12 --platform manylinux_2_28_x86_64 \
+#     av==18.1.0 platformdirs
 # and what else `python3 -m nerdrain_rt doctor` misses there; they are put into a folder of their own, and nothing is
 # downloaded. Results go to $OUT (./out) as they come, all that is printed to gpu.log there; a step that fails or takes
 # too long does not keep the next from running, and a benchmark that is stopped gives what it has measured.

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# One slice of training on this machine's GPUs, begun with the package's weights; run it again to go on:
+# One run of training on this machine's GPUs, of as many steps as there is time for:
 #   train_gpu.sh [RUN [MINUTES [RECIPE [OPTION...]]]]
-# It ends within MINUTES (9). A few steps tell how fast it is here; the recipe's are then as many as the time that is
-# left allows, that of further slices ($SLICES in all) included. $FROM names other weights, $IMAGES another folder of
-# images than shared/data/train in the repository or the recipe's. PyAV need not be there.
-# The weights come to $OUT (./out) in pieces of 15 MiB; to join: cat weights.safetensors.? >weights.safetensors
+# It ends within MINUTES (9); a run that was cut off goes on when it is started again. It begins with the package's
+# weights or those that $FROM names, and trains on the images in $IMAGES, else in shared/data/train in the repository or
+# the recipe's. Where it fails or hangs before the first checkpoint, it is tried again without compiling, and then with
+# half the batch too. What the machine has not but PyAV, platformdirs for instance, comes from wheels/ (carried.sh).
+# The weights come to $OUT (./out) whenever they are saved, in pieces of 15 MiB; to join:
+#   cat weights-fp32.safetensors.? >weights-fp32.safetensors
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/.."
@@ -19,8 +21,9 @@ exec > >(tee "$out/train.log") 2>&1
 
 . benchmarks/carried.sh "$scratch/packages"
 if ! python3 -c 'import av' 2>/dev/null; then PYTHONPATH+=:$PWD/benchmarks/without_video; fi
-# Compiled kernels are kept between slices.
-export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$run/kernels}
+# Compiled kernels serve the runs beside this one too.
+export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$(dirname "$run")/kernels}
+export PYTORCH_CUDA_ALLOC_CONF=${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}
 gpus=$(python3 -c 'import torch; print(max(1, torch.cuda.device_count()))')
 start=(python3 -m nerdrain_rt)
 if [ "$gpus" -gt 1 ]; then
@@ -28,63 +31,58 @@ if [ "$gpus" -gt 1 ]; then
 fi
 photographs=()
 if [ -d "$images" ]; then photographs=(--images "$images"); fi
-set -- "${photographs[@]}" "$@"
 
-train() { # SECONDS RECIPE OPTION...: asked to end as by Ctrl-C where it does not end by itself
-  local minutes
-  minutes=$(printf '%d.%02d' $(($1 / 60)) $(($1 % 60 * 100 / 60)))
-  timeout --signal=INT --kill-after=10 $(($1 + 30)) "${start[@]}" train "$2" --run "$run" --minutes "$minutes" "${@:3}"
+weights=weights-fp32.safetensors
+keep() { # the weights in pieces, where there are newer ones
+  if [ ! "$run/$weights" -nt "$scratch/kept" ]; then return; fi
+  touch "$scratch/kept"
+  split -b 15M -d -a 1 "$run/$weights" "$scratch/$weights."
+  mv "$scratch/$weights".? "$out"
 }
-probe() { # RECIPE OPTION...: the first steps, which compile
-  sed 's/^steps = .*/steps = 150/; s/^decay_steps = .*/decay_steps = 1/' "$1" >"$scratch/probe.toml"
-  train $((seconds / 2)) "$scratch/probe.toml" --from "${FROM:-nerdrain-s-3}" "${@:2}"
+has_begun() { [ "$(wc -l <"$run/log.csv" 2>/dev/null || echo 0)" -gt 1 ]; }
+train() { # SECONDS OPTION...: asked to end where it takes much longer, or half of that for the first step
+  local limit=$1 begun=$SECONDS time trainer
+  time=$(printf '%d.%02d' $((limit / 60)) $((limit % 60 * 100 / 60)))
+  timeout --kill-after=10 $((limit + 30)) \
+    "${start[@]}" train "$run/recipe.toml" --run "$run" --minutes "$time" --fit "$time" "${photographs[@]}" "${@:2}" &
+  trainer=$!
+  while kill -0 $trainer 2>/dev/null; do
+    keep
+    if [ $((SECONDS - begun)) -gt $((limit / 2)) ] && ! has_begun; then kill $trainer 2>/dev/null || true; fi
+    sleep 1
+  done
+  wait $trainer
 }
-plan() { # SECONDS RECIPE: the recipe for so many seconds more, at the speed of the last steps
-  python3 - "$run" "$@" <<'PYTHON'
-import csv, re, statistics, sys, tomllib
-from pathlib import Path
+as_it_is() { cat "$1"; }
+uncompiled() { sed 's/^compile = true/compile = false/' "$1"; }
+smaller() {
+  uncompiled "$1" | python3 -c '
+import re, sys
 
-run, seconds, text = Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]).read_text()
-rows = list(csv.DictReader((run / "log.csv").open()))
-each = statistics.median(float(row["seconds"]) for row in rows[-100:])
-steps = int(rows[-1]["step"]) + int(seconds / each)
-decay = max(1, steps - tomllib.loads(text)["warmup_steps"])
-text = re.sub(r"(?m)^steps = .*", f"steps = {steps}", text)
-(run / "recipe.toml").write_text(re.sub(r"(?m)^decay_steps = .*", f"decay_steps = {decay}", text))
-print(f"{each:.4f} s a step: {steps} steps in all")
-PYTHON
+def halved(crops):
+    return re.sub(r"\d+\]", lambda batch: f"{max(1, int(batch[0][:-1]) // 2)}]", crops[0])
+
+print(re.sub(r"(?m)^crops = .*", halved, sys.stdin.read()))'
 }
 
-around=45 # seconds for what is before the first step and after the last
-if [ ! -e "$run/recipe.toml" ]; then
-  probe "$recipe" "$@" || true
-  if [ ! -e "$run/checkpoint.pt" ]; then
-    echo "once more, without compiling"
-    sed 's/^compile = true/compile = false/' "$recipe" >"$scratch/eager.toml"
-    recipe=$scratch/eager.toml
-    probe "$recipe" "$@"
-  fi
-  plan $((seconds - SECONDS - around + (${SLICES:-1} - 1) * (seconds - around))) "$recipe"
-fi
-if python3 - "$run" <<'PYTHON'
-import csv, sys, tomllib
-from pathlib import Path
-
-run = Path(sys.argv[1])
-steps = tomllib.loads((run / "recipe.toml").read_text())["steps"]
-sys.exit(int(list(csv.DictReader((run / "log.csv").open()))[-1]["step"]) < steps)
-PYTHON
-then
-  echo "$run: at its last step; for more, give another RUN and FROM=$run/weights-fp32.safetensors" >&2
-  exit 2
-fi
+ending=25 # seconds for what comes after the last step
 code=0
-train $((seconds - SECONDS - around)) "$run/recipe.toml" --resume "$@" || code=$?
-timeout 40 python3 benchmarks/training.py "$run/recipe.toml" "$run" --processes "$gpus" "${photographs[@]}" || true
+if [ -e "$run/checkpoint.pt" ]; then
+  train $((seconds - SECONDS - ending)) --resume "$@" || code=$?
+else
+  for change in as_it_is uncompiled smaller; do
+    echo "== $change"
+    "$change" "$recipe" >"$run/recipe.toml"
+    code=0
+    train $((seconds - SECONDS - ending)) --from "${FROM:-nerdrain-s-3}" "$@" || code=$?
+    if [ "$code" = 0 ] || [ -e "$run/checkpoint.pt" ]; then break; fi
+  done
+fi
+keep
+timeout 20 python3 benchmarks/training.py "$run/recipe.toml" "$run" --processes "$gpus" "${photographs[@]}" || true
 
 cd "$run"
-for name in weights weights-fp32; do split -b 15M -d -a 1 $name.safetensors "$out/$name.safetensors."; done
-sheets=(sheets*/)
-tar -czf "$out/run.tar.gz" -- *.csv *.toml *.png "${sheets[@]}"
+sheets=(sheets/*)
+tar -czf "$out/run.tar.gz" -- *.csv *.toml *.png "${sheets[@]: -1}"
 sha256sum -- *.safetensors
 exit $code

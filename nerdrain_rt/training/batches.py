@@ -38,7 +38,9 @@ class Batches:
             raise UsageError("no images and no pairs to train on; give --images DIR or --pairs RAINY TARGET")
         if odd := next((batch for *_, batch in settings.crops if batch % parts), None):
             raise UsageError(f"a batch of {odd} cannot be divided among {parts} processes")
-        self._settings, self._device, self._parts = settings, device, parts
+        self.settings = settings
+        """Whose crops are drawn next."""
+        self._device, self._parts = device, parts
         self._images = self._pairs = None
         left_out = (*settings.exclude, *settings.validate)
         if settings.images is not None:
@@ -64,9 +66,9 @@ class Batches:
         """What is trained on, for a person."""
         sources = []
         if self._images is not None:
-            sources.append(f"{len(self._images)} images of {Path(self._settings.images or '').name} with drawn rain")
+            sources.append(f"{len(self._images)} images of {Path(self.settings.images or '').name} with drawn rain")
         if self._pairs is not None:
-            sources.append(f"{len(self._pairs)} pairs of {Path((self._settings.pairs or [''])[0]).name}")
+            sources.append(f"{len(self._pairs)} pairs of {Path((self.settings.pairs or [''])[0]).name}")
         return ", ".join(sources)
 
     def rendered(self, step: int, generator: torch.Generator) -> Generator[Batch]:
@@ -81,7 +83,7 @@ class Batches:
             stream.wait_stream(training)
         for number in count(step):
             with torch.cuda.stream(stream):
-                rainy, target = self._render(*self._settings.crop_at(number), generator)
+                rainy, target = self._render(*self.settings.crop_at(number), generator)
             if stream is not None and training is not None:
                 stream.synchronize()
                 rainy.record_stream(training)
@@ -95,11 +97,11 @@ class Batches:
         elif self._images is None:
             paired = batch
         else:
-            paired = round(self._settings.pairs_share * batch)
+            paired = round(self.settings.pairs_share * batch)
         sources: list[tuple[Tensor, Tensor]] = []
         if self._images is not None and paired < batch:
-            clean = self._images.crops(batch - paired, size, generator, streaky=self._settings.streaky)
-            sources.append(add_rain(clean, generator, self._settings.rain))
+            clean = self._images.crops(batch - paired, size, generator, streaky=self.settings.streaky)
+            sources.append(add_rain(clean, generator, self.settings.rain))
         if self._pairs is not None and paired:
             sources.append(self._pairs.crops(paired, size, generator))
         rainy, target = zip(*sources, strict=True)

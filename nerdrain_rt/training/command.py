@@ -65,6 +65,15 @@ def train_command(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Save and end after so long.", rich_help_panel=RUN)
     ] = None,
+    fit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            min=0,
+            help="As many steps, instead of the recipe's, as there is time for in so long, all its slices together.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on exactly where the run stopped.", rich_help_panel=RUN)
     ] = False,
@@ -116,11 +125,11 @@ def train_command(
             load_tensorboard()
         trainer = Trainer(settings, run, workers=workers, tensorboard=tensorboard)
         if resume:
-            trainer.resume()
+            trainer.resume(is_fitted=fit is not None)
         elif start is not None:
             trainer.start_from(load_weights(start).state)
         with _stopped_by_signals(trainer):
-            _follow(trainer, minutes)
+            _follow(trainer, minutes, fit)
     if trainer.is_stopped:
         raise KeyboardInterrupt
 
@@ -224,12 +233,12 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _follow(trainer: Trainer, minutes: float | None) -> None:
+def _follow(trainer: Trainer, minutes: float | None, fit: float | None) -> None:
     """Run to the end and tell of it now and then."""
     last = time.monotonic()
     has_plot = trainer.workers.is_first and find_spec("matplotlib") is not None
     entries: list[StepLog] = []
-    for entry in trainer.run(minutes=math.inf if minutes is None else minutes):
+    for entry in trainer.run(minutes=math.inf if minutes is None else minutes, fit_minutes=fit):
         entries.append(entry)
         now = time.monotonic()
         is_last = entry.step == trainer.settings.steps

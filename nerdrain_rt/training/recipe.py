@@ -160,6 +160,23 @@ class TrainSettings:
         rate = self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * fall
         return rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
 
+    def lasting(self, steps: int) -> TrainSettings:
+        """The same over another number of steps: each size of crop keeps its share of them, and so does the cosine."""
+        ratio = steps / self.steps
+        crops = {round(start * ratio): (size, batch) for start, size, batch in sorted(self.crops)}
+        decay_steps = None if self.decay_steps is None else max(1, round(self.decay_steps * ratio))
+        stages = tuple((start, size, batch) for start, (size, batch) in crops.items())
+        return replace(self, steps=steps, crops=stages, decay_steps=decay_steps)
+
+    def pixels_after(self, step: int) -> int:
+        """How many pixels are trained on after a step, until the last one."""
+        stages = sorted(self.crops)
+        ends = [start for start, *_ in stages[1:]] + [self.steps]
+        return sum(
+            max(0, min(end, self.steps) - max(start, step)) * size * size * batch
+            for (start, size, batch), end in zip(stages, ends, strict=True)
+        )
+
     def crop_at(self, step: int) -> tuple[int, int]:
         """(crop size, batch) of a step."""
         return max((start, size, batch) for start, size, batch in self.crops if step >= start)[1:]

@@ -29,6 +29,7 @@ from nerdrain_rt.training.logs import RunLog, StepLog
 from nerdrain_rt.training.losses import derain_loss
 from nerdrain_rt.training.muon import Muon, hidden_kernels
 from nerdrain_rt.training.recipe import TrainSettings
+from nerdrain_rt.training.timetable import Timetable
 from nerdrain_rt.training.validation import Validation
 from nerdrain_rt.training.workers import Workers
 
@@ -42,6 +43,7 @@ EXACT_WEIGHTS = "weights-fp32.safetensors"
 """The same in full precision, to train on from."""
 MOST_BAD_STEPS = 20
 NOT_ON_RESUMING = {"width", "head_width", "optimizer"}
+PLAN = ("steps", "decay_steps", "crops")
 FREE_ON_RESUMING = {
     "steps", "decay_steps", "checkpoint_minutes", "compile", "validate_every", "validation_images", "validation_size",
 }  # fmt: skip
@@ -99,25 +101,30 @@ class Trainer:
         """Let `run` end after the step it is at, as if its time were up; may be called by a signal handler."""
         self.is_stopped = True
 
-    def run(self, *, minutes: float = math.inf) -> Iterator[StepLog]:
+    def run(self, *, minutes: float = math.inf, fit_minutes: float | None = None) -> Iterator[StepLog]:
         """Train until the recipe's last step or for `minutes`; checkpoints on the way and at the end.
+
+        With `fit_minutes` the recipe gets as many steps as are done by then.
 
         Raises Diverged, UsageError where another training is at work in the folder, WeightsError where a checkpoint
         cannot be written, and what the data raises.
         """
         make_folder(self.folder)
         with _alone_in(self.folder) if self.workers.is_first else nullcontext():
-            yield from self._run(minutes)
+            yield from self._run(minutes, fit_minutes)
 
-    def _run(self, minutes: float) -> Iterator[StepLog]:
+    def _run(self, minutes: float, fit_minutes: float | None) -> Iterator[StepLog]:
         start = last_saved = time.monotonic()
         generator = torch.Generator()
         generator.set_state(self._state)
         is_first = self.workers.is_first
+        timetable = None if fit_minutes is None else Timetable(fit_minutes, self.workers)
         log = RunLog(self.folder, self.step, tensorboard=self._tensorboard) if is_first else nullcontext()
         with log as tables, self._ahead(self._batches.rendered(self.step, generator)) as batches:
             while self.step < self.settings.steps:
                 entry = self._train_step(batches)
+                if timetable and (plan := timetable.fitted(self.settings, self.step)):
+                    self.settings = self._batches.settings = plan
                 if tables:
                     tables.add(entry)
                     self._validate(tables)
@@ -229,10 +236,11 @@ class Trainer:
             "recipe": json.dumps({name: value for name, value in recipe.items() if value is not None}),
         }
 
-    def resume(self, path: Path | None = None) -> None:
+    def resume(self, path: Path | None = None, *, is_fitted: bool = False) -> None:
         """Go on from a checkpoint; raises WeightsError where it is not one of this kind of run.
 
-        With as many processes as before, the run goes on as if it had not been interrupted.
+        With as many processes as before, the run goes on as if it had not been interrupted; where its plan `is_fitted`
+        to the time, with the checkpoint's and not the recipe's.
         """
         path = path or self.folder / CHECKPOINT
         state = read_checkpoint(path)
@@ -243,7 +251,10 @@ class Trainer:
             self._restore(state)
         except Exception as error:
             raise WeightsError(f"{path}: not a checkpoint of this program ({first_line(error)})") from error
-        if others:
+        if is_fitted:
+            plan = {name: state["settings"].get(name, getattr(_DEFAULT, name)) for name in PLAN}
+            self.settings = self._batches.settings = replace(self.settings, **plan)
+        if others := {name: text for name, text in others.items() if not (is_fitted and name in PLAN)}:
             _log.warning("%s: goes on with another recipe: %s", path, ", ".join(others.values()))
 
     def _restore(self, state: Mapping[str, Any]) -> None:

@@ -27,9 +27,10 @@ ROOT = Path(__file__).parents[2]
 def test_training_needs_no_pyav_with_what_takes_its_place():
     folders = ROOT / "benchmarks" / "without_video", ROOT
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
-    code = "import av, sys, nerdrain_rt.training.command; print(av.__file__)"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    code = "import av, nerdrain_rt.training.command as c; print(av.__file__); c.plot(c.Path('none'))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert Path(done.stdout.strip()).parents[1] == folders[0]
+    assert "MediaError: none" in done.stderr
 
 
 def test_missing_tensorboard_is_one_line(recipe, tmp_path, monkeypatch, capsys):
@@ -80,8 +81,10 @@ def test_a_gpu_that_trains_alone_has_a_number(name, index):
 
 
 @pytest.mark.gpu
-def test_a_gpu_trains_in_half_precision_and_resumes(recipe, tmp_path):
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_gpu_trains_in_half_precision_and_resumes(recipe, tmp_path, is_compiled):
     text = recipe.read_text().replace("'float32'", "'bfloat16'") + "channels_last = true\n"
+    text += f"compile = {str(is_compiled).lower()}\n"
     arguments = ["train", str(recipe), "--run", str(tmp_path / "run"), "--device", "cuda"]
     for steps, options in ((3, []), (6, ["--resume"])):
         recipe.write_text(text.replace("steps = 2", f"steps = {steps}"))

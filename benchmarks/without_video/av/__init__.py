@@ -11,6 +11,10 @@ from typing import Any
 from unittest.mock import MagicMock
 
 
+class FFmpegError(Exception):
+    """Never raised; errors of the system are caught beside it."""
+
+
 class Nothing(MetaPathFinder, Loader):
     """Finds every module below this one."""
 
