@@ -314,6 +314,17 @@ def test_damaged_sound_does_not_stop_the_video(tmp_path: Path) -> None:
     assert sound == sorted(sound)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+def test_sound_finer_than_the_clock_is_not_drawn_out(tmp_path: Path, suffix: str) -> None:
+    options = ("-ar", 48_000, "-strict", -2)
+    source = clips.with_sound(tmp_path / "clip.mkv", sound="truehd", video_options=options)
+    writer = copy(source, tmp_path / f"clean{suffix}")
+    assert ("audio", "truehd", "copied") in actions(writer)
+    before, after = moments(source)["audio"], moments(tmp_path / f"clean{suffix}")["audio"]
+    assert len(set(before)) < len(before)
+    assert after == pytest.approx(before, abs=0.001)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_sound_lies_beside_its_pictures_in_the_file(tmp_path: Path, suffix: str) -> None:
     source = clips.with_sound(tmp_path / "clip.mp4", seconds=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -144,7 +145,7 @@ class Passthrough:
         return kept
 
     def _wanted(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        """The packets inside the range, shifted, with growing times."""
+        """The packets inside the range, shifted."""
         for packet in packets:
             if packet.size == 0:
                 continue
@@ -152,7 +153,6 @@ class Passthrough:
                 packet.pts = packet.dts = 0
                 yield packet
             elif self._trim(packet):
-                self._keep_growing(packet)
                 yield packet
 
     def _trim(self, packet: Packet[Stream]) -> bool:
@@ -178,19 +178,31 @@ class Passthrough:
         return True
 
     def _keep_growing(self, packet: Packet[Stream]) -> None:
-        """A muxer refuses decoding times that go back, so those of a damaged source are moved forward."""
+        """A muxer refuses decoding times that go back, and most equal ones; those are moved on by its own ticks."""
         if packet.dts is None:
             return
-        last = self._last_dts.get(packet.stream.index)
-        if last is not None:
-            least = last if packet.stream.type in ("subtitle", "data") else last + 1
-            packet.dts = max(packet.dts, least)
-            packet.pts = packet.pts if packet.pts is None else max(packet.pts, packet.dts)
-        self._last_dts[packet.stream.index] = packet.dts
+        stream = packet.stream
+        tick = stream.time_base or packet.time_base
+        scale = packet.time_base / tick
+        dts = _nearest(packet.dts * scale)
+        last = self._last_dts.get(stream.index)
+        least = dts if last is None else last if self._may_repeat(stream) else last + 1
+        if dts < least:
+            packet.pts = None if packet.pts is None else max(_nearest(packet.pts * scale), least)
+            packet.dts = least
+            packet.duration = _nearest((packet.duration or 0) * scale)
+            packet.time_base = tick
+        self._last_dts[stream.index] = max(dts, least)
+
+    def _may_repeat(self, stream: Stream) -> bool:
+        """Whether two packets may have one decoding time, as in TrueHD, which is finer than Matroska's clock."""
+        is_loose = bool(self._target.format.flags & cast(int, Flags.ts_nonstrict.value))
+        return is_loose or stream.type in ("subtitle", "data")
 
     def _write(self, packets: Iterator[Packet[Stream]]) -> None:
         try:
             for packet in packets:
+                self._keep_growing(packet)
                 self._target.mux(packet)
         except av.InvalidDataError as error:
             self._note(f"a packet that is not video was left out: {explain(error)}")
@@ -232,6 +244,11 @@ def later_timecode(timecode: str, seconds: Fraction, rate: Fraction) -> str | No
     total = ((hours * 60 + minutes) * 60 + whole) * base + frame + round(seconds * rate)
     whole, frame = divmod(total, base)
     return f"{whole // 3600 % 24:02}:{whole // 60 % 60:02}:{whole % 60:02}:{frame:02}"
+
+
+def _nearest(ticks: Fraction) -> int:
+    """As FFmpeg rounds times."""
+    return math.floor(ticks + Fraction(1, 2))
 
 
 def _seconds(packet: Packet[Stream]) -> Fraction:
