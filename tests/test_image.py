@@ -554,6 +554,21 @@ def test_target_that_appears_meanwhile_is_kept_beside_the_result(tmp_path: Path)
         assert clean.size == (SIZE[1], SIZE[0])
 
 
+def test_result_that_cannot_get_its_name_is_kept_under_another(tmp_path: Path) -> None:
+    picture(3).save(tmp_path / "rainy.png")
+
+    def derain(rainy: Tensor) -> Tensor:
+        (tmp_path / "clean.png").mkdir()
+        return zero(rainy)
+
+    with pytest.raises(MediaError, match=r"clean\.png: is a directory; the result is ") as caught:
+        derain_image(tmp_path / "rainy.png", tmp_path / "clean.png", derain, overwrite=True)
+    result = Path(str(caught.value).rpartition(" ")[2])
+    assert names_in(tmp_path) == sorted(["clean.png", "rainy.png", result.name])
+    with Image.open(result) as clean:
+        assert clean.size == (SIZE[1], SIZE[0])
+
+
 def test_source_is_never_the_target(tmp_path: Path) -> None:
     picture(3).save(tmp_path / "rainy.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "rainy.png")

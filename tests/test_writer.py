@@ -434,6 +434,19 @@ def test_a_target_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> N
     assert len(decoded(result)) == 4
 
 
+def test_a_result_that_cannot_get_its_name_is_kept_under_another(tmp_path: Path) -> None:
+    source, target = clips.video(tmp_path / "clip.mp4", frames=4), tmp_path / "clean.mp4"
+    settings = OutputSettings(overwrite=True)
+    with pytest.raises(MediaError, match="is a directory; the result is ") as caught:  # noqa: SIM117
+        with VideoReader(source) as reader, VideoWriter(target, like=reader, settings=settings) as writer:
+            for frame in reader:
+                writer.write(frame)
+            target.mkdir()
+    result = Path(str(caught.value).rpartition(" ")[2])
+    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4", result.name}
+    assert len(decoded(result)) == 4
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_breaking_off_leaves_nothing(tmp_path: Path, suffix: str, error: type[BaseException]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nerdrain_rt.errors import MediaError, UsageError
-from nerdrain_rt.media.report import media_errors
+from nerdrain_rt.media.report import explain, media_errors
 
 LONGEST_STEM = 150
 """Bytes; names of files have up to 255."""
@@ -63,12 +64,17 @@ def partial_stem(target: Path) -> str:
 def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
     """Give the finished file its name; `temporary` may stay as a second one. A link stays and points to it.
 
-    Without `overwrite`, a target that appeared meanwhile is left alone: the result is kept under a name of its own,
-    which the `MediaError` tells.
+    Where that cannot be, as without `overwrite` for a target that appeared meanwhile, the target is left alone and the
+    result is kept under a name of its own, which the `MediaError` tells.
     """
-    with media_errors(target):
+    try:
         if overwrite or not _link(temporary, target):
             temporary.replace(_behind_links(target))
+    except OSError as error:
+        result = temporary.with_name(f"{partial_stem(target)}.{secrets.token_hex(4)}{target.suffix}")
+        with media_errors(target):
+            temporary.replace(result)
+        raise MediaError(f"{target}: {explain(error)}; the result is {result}") from error
 
 
 def _behind_links(target: Path) -> Path:
@@ -77,13 +83,14 @@ def _behind_links(target: Path) -> Path:
 
 
 def _link(temporary: Path, target: Path) -> bool:
-    """Whether `target` is now a second name of the file; it is False where there are no hard links."""
+    """Whether `target` is now a second name of the file; it is False where there are no hard links.
+
+    Raises `FileExistsError` for a target that exists.
+    """
     try:
         os.link(temporary, target)
     except OSError:
         if os.path.lexists(target):
-            result = target.with_stem(f"{target.stem}.{secrets.token_hex(4)}")
-            temporary.replace(result)
-            raise MediaError(f"{target}: exists by now; the result is {result}") from None
+            raise FileExistsError(errno.EEXIST, "exists by now") from None
         return False
     return True
