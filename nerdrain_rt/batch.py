@@ -11,7 +11,8 @@ from typing import Any
 import typer
 
 from nerdrain_rt import console
-from nerdrain_rt.errors import DerainError, MediaError, UsageError
+from nerdrain_rt.errors import DerainError, MediaError, UsageError, first_line
+from nerdrain_rt.lanes import is_out_of_memory
 
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv",
@@ -103,10 +104,18 @@ def skips_existing(job: Job, *, is_quiet: bool) -> dict[str, Any] | None:
 
 
 def _run(job: Job, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
+    """Do it; whatever goes wrong is a DerainError, so that the others are done."""
     try:
         return run(job)
+    except DerainError:
+        raise
     except OSError as error:
         raise MediaError(f"{error.filename or job.source}: {error.strerror or error}") from error
+    except Exception as error:
+        words = f"unexpected {type(error).__name__}: {first_line(error)}; run again with --verbose and report it"
+        if is_out_of_memory(error):
+            words = "out of memory; close what else uses it, or try --work-scale"
+        raise DerainError(f"{job.source}: {words}") from error
 
 
 def _find_sources(

@@ -1,10 +1,12 @@
 """From names on the command line to jobs."""
 
+import json
 from pathlib import Path
 
 import pytest
+import typer
 
-from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs
+from nerdrain_rt.batch import VIDEO_SUFFIXES, Job, plan_jobs, run_jobs
 from nerdrain_rt.errors import UsageError
 
 
@@ -87,3 +89,37 @@ def test_results_of_an_earlier_run_below_the_input_are_left_out(folder):
     assert {job.source for job in plan(folder, output=folder / "clean", is_recursive=True)} == {
         job.source for job in first
     }
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (MemoryError(), "a.mp4: out of memory; close"),
+        (ZeroDivisionError("by zero\nand more"), "a.mp4: unexpected ZeroDivisionError: by zero; run again"),
+    ],
+)
+def test_an_unexpected_error_fails_its_job_alone(fault, words, capsys):
+    def run(job: Job) -> dict[str, str]:
+        if job.source.name == "a.mp4":
+            raise fault
+        return {"input": str(job.source)}
+
+    jobs = [Job(Path(name), Path("out", name)) for name in ("a.mp4", "b.mp4")]
+    with pytest.raises(typer.Exit) as stop:
+        run_jobs(jobs, run, as_json=True, is_verbose=True)
+    assert stop.value.exit_code == 1
+    captured = capsys.readouterr()
+    first, second = map(json.loads, captured.out.splitlines())
+    assert first["error"].startswith(words)
+    assert first["output"] is None
+    assert second == {"input": "b.mp4"}
+    assert f"error: {first['error']}\n" in captured.err
+    assert "Traceback" in captured.err
+
+
+def test_an_interruption_ends_the_batch():
+    def run(job: Job) -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([Job(Path("a.mp4"), Path("b.mp4"))], run, as_json=False)
