@@ -42,6 +42,7 @@ def plan_jobs(
 ) -> list[Job]:
     """The jobs that `inputs` ask for: in folders, files of these suffixes that are not results of this program.
 
+    A pattern gives files of any suffix, but no results; a file that is named is taken as it is.
     `output` is a file for a single input; a folder where it is one, ends in "/" or has to take several;
     None puts each result beside its input as `<stem>_derained<suffix>`. Subfolders are kept.
     Raises UsageError where nothing is found or two results would have one name.
@@ -132,17 +133,23 @@ def _find_sources(
             yield from ((file, path) for file in below)
         elif not path.exists() and glob.has_magic(text):
             names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
-            matches = [Path(name) for name in names if Path(name).is_file()]
+            files = [Path(name) for name in names if Path(name).is_file()]
+            matches = [file for file in files if not _is_result(file)]
             if not matches:
-                raise UsageError(f"{text}: matches no file")
+                raise UsageError(f"{text}: matches no file" + (" but results of this program" if files else ""))
             yield from ((match, None) for match in matches)
         else:
             yield path, None
 
 
 def _is_wanted(path: Path, suffixes: Collection[str]) -> bool:
-    is_ours = path.stem.endswith(MARK) or path.name.startswith(".")
+    is_ours = _is_result(path) or path.name.startswith(".")
     return path.suffix.lower() in suffixes and not is_ours and path.is_file()
+
+
+def _is_result(path: Path) -> bool:
+    """Whether the name is one that this program gives its results."""
+    return path.stem.endswith(MARK)
 
 
 def _is_inside(source: Path, folder: Path, base: Path) -> bool:

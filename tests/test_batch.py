@@ -53,8 +53,13 @@ def test_slash_makes_output_a_folder(folder):
     assert plan(folder / "a.mp4", output=f"{folder}/new/")[0].target == folder / "new" / "a.mp4"
 
 
-def test_pattern_is_expanded(folder):
-    assert [job.source.name for job in plan(f"{folder}/*.mp4")] == ["a.mp4", "a_derained.mp4"]
+def test_pattern_is_expanded_without_results(folder):
+    (folder / "c.mp4").touch()
+    assert [job.source.name for job in plan(f"{folder}/*.mp4")] == ["a.mp4", "c.mp4"]
+
+
+def test_result_that_is_named_is_derained_again(folder):
+    assert plan(folder / "a_derained.mp4")[0].target == folder / "a_derained_derained.mp4"
 
 
 def test_same_input_twice_is_one_job(folder):
@@ -64,7 +69,8 @@ def test_same_input_twice_is_one_job(folder):
 @pytest.mark.parametrize(
     ("inputs", "output", "words"),
     [
-        (["{}/*.webm"], None, "matches no file"),
+        (["{}/*.webm"], None, "matches no file$"),
+        (["{}/*_derained.*"], None, "matches no file but results"),
         (["{}/empty"], None, "no files to derain"),
         (["{}/a.mp4", "{}/b.MKV"], "{}/notes.txt", "several inputs need a folder"),
         (["{}/a.mp4", "{}/deep/a.mp4"], "{}/out", "would both become"),
