@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -278,6 +279,17 @@ def test_closed_captions_are_kept(tmp_path: Path, codec: str | None) -> None:
 
     assert len(captions(source)) == 24
     assert captions(tmp_path / "clean.mp4") == captions(source)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(clips.with_user_data, "SEI user data"), (clips.with_captions, "closed captions")]
+)
+def test_what_an_encoder_does_not_carry_inside_the_video_is_told_once(
+    tmp_path: Path, make: Callable[[Path], Path], words: str
+) -> None:
+    source = make(tmp_path / "clip.mp4")
+    assert copy(source, tmp_path / "lossless.mkv", codec="ffv1").warnings == [f"ffv1: the video's {words} are lost"]
+    assert not copy(source, tmp_path / "clean.mkv").warnings
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 from av.bitstream import BitStreamFilterContext
+from av.sidedata.sidedata import Type
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -14,7 +15,7 @@ from av.video.stream import VideoStream
 from nerdrain_rt.gpu_picture import gpu_access, on_host, sample_format
 from nerdrain_rt.media.codecs import configure, same_samples, same_scheduling
 from nerdrain_rt.media.containers import ISO_FORMATS
-from nerdrain_rt.media.encoder_options import light_written
+from nerdrain_rt.media.encoder_options import CARRIED, light_written
 from nerdrain_rt.media.routes import take_over
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ MPEG2_DISPLAY_ASPECTS = {Fraction(4, 3), Fraction(16, 9), Fraction(221, 100)}
 X265_UNTIMED = 2
 """Of so few pictures x265 gives decoding times that are uninitialised memory."""
 NO_TAG = "\0\0\0\0"
+BESIDE_PICTURES = {"a53cc": Type.A53_CC, "udu_sei": Type.SEI_UNREGISTERED}
+SIGNATURES = {bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"), bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e")}
+"""What begins the user data in which x264 and x265 tell their settings."""
 
 
 class VideoEncoder:
@@ -60,9 +64,12 @@ class VideoEncoder:
             self._stream.time_base = encoding.time_base
             with same_scheduling():
                 self._stream.codec_context.open()
+            unused = self._stream.codec_context.options
+            self._losses = {BESIDE_PICTURES[option]: name for option, name in CARRIED.items() if option in unused}
 
     def encode(self, frame: Frame, seconds: Fraction) -> Iterator[Packet[VideoStream]]:
         """The packets that are ready after `frame`, which is shown at `seconds` of the target."""
+        self._tell_losses(frame.picture)
         picture = self._in_encoder_format(frame.picture)
         picture.pts = self._pts(seconds)
         picture.duration = round(picture.duration * frame.time_base / self._encoding.time_base)
@@ -110,6 +117,13 @@ class VideoEncoder:
                 self.warnings.append(f"the sample aspect ratio {aspect} is lost: {context.name} cannot say it")
         if tags.display_matrix:
             self._stream.set_display_matrix(tags.display_matrix)
+
+    def _tell_losses(self, picture: av.VideoFrame) -> None:
+        """Tell once of each kind of data beside the pictures that this encoder does not write."""
+        for item in picture.side_data if self._losses else ():
+            kind, begin = item.type, bytes(item)[:16]  # type: ignore[attr-defined, arg-type]
+            if kind in self._losses and begin not in SIGNATURES:
+                self.warnings.append(f"{self.name}: the video's {self._losses.pop(kind)} are lost")
 
     def _in_encoder_format(self, picture: av.VideoFrame) -> av.VideoFrame:
         wanted = self._encoding.pixel_format

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from nerdrain_rt.media.tags import PictureTags
 
 CONSTANT_QUALITY = {
-    "libx264": {"crf": "16", "preset": "faster", "a53cc": "1", "udu_sei": "1"},
-    "libx265": {"crf": "17", "preset": "fast", "a53cc": "1", "udu_sei": "1", "x265-params": "log-level=none"},
+    "libx264": {"crf": "16", "preset": "faster"},
+    "libx265": {"crf": "17", "preset": "fast", "x265-params": "log-level=none"},
     "libvpx-vp9": {"crf": "18", "b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"},
     "libvpx": {"crf": "6", "b": "20M", "cpu-used": "4", "deadline": "good"},
     "libsvtav1": {"crf": "18", "preset": "8"},
@@ -32,6 +32,8 @@ HARDWARE_QUALITY = {
 """The same for each maker's encoders, which end in its name."""
 
 ANY_OTHER = {"b": "50M"}
+CARRIED = {"a53cc": "closed captions", "udu_sei": "SEI user data"}
+"""What some encoders write again from beside each picture, if told to; others leave the option unused."""
 RATE_OPTIONS = {"b", "qp", "cq", "qscale", "global_quality"}
 BOTTOM_FIRST = {3, 5}
 """AV_FIELD_BB and AV_FIELD_BT."""
@@ -40,7 +42,8 @@ PARAMETER_LISTS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav
 
 def encoder_options(codec: str, material: Material, chosen: Mapping[str, str]) -> dict[str, str]:
     """Options for `codec`, with those the user has `chosen` over ours."""
-    options = dict(CONSTANT_QUALITY.get(codec) or HARDWARE_QUALITY.get(codec.rpartition("_")[2]) or ANY_OTHER)
+    quality = CONSTANT_QUALITY.get(codec) or HARDWARE_QUALITY.get(codec.rpartition("_")[2]) or ANY_OTHER
+    options = dict.fromkeys(CARRIED, "1") | quality
     if not material.is_rate_variable:
         options["bf"] = "0"  # such containers keep no presentation times, B-frames would come late
     if codec == "prores_ks" and material.codec == "prores" and material.profile:
