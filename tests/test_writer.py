@@ -402,6 +402,20 @@ def test_overwriting_replaces_the_target_at_the_end(tmp_path: Path) -> None:
     assert left_in(tmp_path) == {"clip.mp4", "clean.mp4"}
 
 
+def test_a_result_is_on_disk_before_it_replaces_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = clips.video(tmp_path / "clip.mp4", frames=4), tmp_path / "clean.mp4"
+    target.write_text("old")
+    synced: list[tuple[int, int, str]] = []
+
+    def fsync(descriptor: int) -> None:
+        state = os.fstat(descriptor)
+        synced.append((state.st_ino, state.st_size, target.read_text()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    copy(source, target, overwrite=True)
+    assert synced == [(target.stat().st_ino, target.stat().st_size, "old")]
+
+
 @pytest.mark.parametrize("is_dangling", [False, True])
 def test_a_link_is_followed_when_overwriting_and_refused_otherwise(tmp_path: Path, *, is_dangling: bool) -> None:
     source = clips.video(tmp_path / "clip.mp4", frames=4)

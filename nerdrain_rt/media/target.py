@@ -62,12 +62,14 @@ def partial_stem(target: Path) -> str:
 
 
 def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name; `temporary` may stay as a second one. A link stays and points to it.
+    """Give the finished file its name once it is on disk; `temporary` may stay as a second one.
 
-    Where that cannot be, as without `overwrite` for a target that appeared meanwhile, the target is left alone and the
-    result is kept under a name of its own, which the `MediaError` tells.
+    A link stays and points to it. Where that cannot be, as without `overwrite` for a target that appeared meanwhile,
+    the target is left alone and the result is kept under a name of its own, which the `MediaError` tells.
     """
     try:
+        with temporary.open("rb+") as file:  # what it replaces may be the only other copy
+            os.fsync(file.fileno())
         if overwrite or not _link(temporary, target):
             temporary.replace(_behind_links(target))
     except OSError as error:
