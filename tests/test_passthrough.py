@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from nerdrain_rt.media import OutputSettings, StreamReport, VideoReader, VideoWriter
+from nerdrain_rt.media import OutputSettings, StreamReport, VideoReader, VideoWriter, passthrough
 from nerdrain_rt.media.passthrough import later_timecode
+from nerdrain_rt.media.source import read_packets
 from tests import clips
 
 FAST = {"preset": "ultrafast"}
@@ -242,6 +244,34 @@ def test_an_end_alone_shifts_nothing(rich: Path, tmp_path: Path) -> None:
         first = next(container.decode(container.streams.video[0]))
         assert first.time == pytest.approx(0.021)
     assert [s for s, _ in clips.packets(target, 0)] == [s for s, _ in clips.packets(rich, 0) if s < 1]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("sound", [("-map", "1"), ()], ids=["sound", "silent"])
+def test_what_lies_far_behind_the_end_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, sound: tuple[str, ...]
+) -> None:
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,200 --> 00:00:05,000\nfirst\n\n2\n00:00:29,000 --> 00:00:29,500\nlast\n")
+    source, target = tmp_path / f"long{suffix}", tmp_path / f"clean{suffix}"
+    clips.ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=128x96:r=5:d=30", "-f", "lavfi", "-i", "sine=440:d=30", "-i", words),
+        *("-map", 0, *sound, "-map", 2, "-c:v", "libx264", "-c:s", "mov_text" if suffix == ".mp4" else "srt", source),
+    )
+    latest = 0.0
+
+    def watched(*arguments: object) -> Iterator[av.Packet]:
+        nonlocal latest
+        for packet in read_packets(*arguments):
+            latest = max(latest, float((packet.pts or 0) * packet.time_base) if packet.size else 30)
+            yield packet
+
+    monkeypatch.setattr(passthrough, "read_packets", watched)
+    copy(source, target, end=1)
+    assert 1 < latest < 20
+    for index in range(1, 2 + bool(sound)):
+        wanted = [packet for packet in clips.packets(source, index) if packet[0] < 1]
+        assert clips.packets(target, index)[: len(wanted)] == wanted
 
 
 def gopro() -> Path:

@@ -31,6 +31,9 @@ TIMECODE_FORMATS = ISO_FORMATS | {"matroska", "mxf"}
 SEEK_LEAD_SECONDS = 10
 """A trimmed copy looks this far back for subtitles that are still shown when it begins."""
 
+INTERLEAVING_SECONDS = 10
+"""A packet lies at most this much behind others of its time in the file; FFmpeg's muxers wait as long for one."""
+
 
 class Passthrough:
     """A second look at `source`, read in step with the video, so that memory stays bounded.
@@ -101,13 +104,16 @@ class Passthrough:
             self._note("the camera's positions (GPS) are lost: they are beside the streams, where FFmpeg reads nothing")
         if self.container.chapters() and target.format.name not in CHAPTER_FORMATS:
             self._note(f"{target.format.name} cannot hold chapters")
-        streams = [self.container.streams[index] for index in self._routes]
+        streams = [
+            stream for stream in self.container.streams if stream.index in self._routes or self._tells_end(stream)
+        ]
         if self.is_trimmed:
             try:
                 self.container.seek(int((self._origin - SEEK_LEAD_SECONDS) * MICROSECONDS))
             except av.FFmpegError as error:
                 self.warnings.append(f"cannot seek in the source: {explain(error)}")
-        self._packets = self._wanted(read_packets(self.container, streams, self._note)) if streams else iter(())
+        packets = self._up_to_end(read_packets(self.container, streams, self._note))
+        self._packets = self._wanted(packets) if self._routes else iter(())
         self._next = next(self._packets, None)
         earliest = Fraction(0) if self._next is None else (self._next.pts or 0) * self._next.time_base
         if target.format.name in MATROSKA_FORMATS:
@@ -144,10 +150,24 @@ class Passthrough:
                 kept.append(shifted)
         return kept
 
+    def _tells_end(self, stream: Stream) -> bool:
+        """Whether the end is known to be passed by this stream, which has packets all the time."""
+        return self._end is not None and stream.type in ("audio", "video") and not is_cover_art(stream)
+
+    def _up_to_end(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """The packets until all streams that tell the end are so far past it that others have nothing before it."""
+        before_end = {stream.index for stream in self.container.streams if self._tells_end(stream)}
+        for packet in packets:
+            yield packet
+            if self._end is not None and _seconds(packet) > self._end + INTERLEAVING_SECONDS:
+                before_end.discard(packet.stream.index)
+                if not before_end:
+                    return
+
     def _wanted(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         """The packets inside the range, shifted."""
         for packet in packets:
-            if packet.size == 0:
+            if packet.size == 0 or packet.stream.index not in self._routes:
                 continue
             if is_cover_art(packet.stream):
                 packet.pts = packet.dts = 0
