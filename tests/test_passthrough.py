@@ -344,6 +344,28 @@ def test_damaged_sound_does_not_stop_the_video(tmp_path: Path) -> None:
     assert sound == sorted(sound)
 
 
+@pytest.mark.parametrize(("suffix", "parts"), [(".mkv", 2), (".mp4", 2), (".ts", 3), (".webm", 2)])
+def test_sound_of_joined_files_stays_with_its_pictures(tmp_path: Path, suffix: str, parts: int) -> None:
+    one, source, target = clips.with_sound(tmp_path / "one.ts"), tmp_path / "joined.ts", tmp_path / f"clean{suffix}"
+    source.write_bytes(parts * one.read_bytes())
+    writer = copy(source, target)
+    assert [line for line in writer.warnings if "times begin again" in line]
+    part, whole = moments(one), moments(target)
+    assert len(whole["video"]) == 50 * parts
+    assert whole["audio"][-1] - whole["video"][-1] == pytest.approx(part["audio"][-1] - part["video"][-1], abs=0.03)
+    for before, after in zip(whole["audio"], whole["audio"][1:], strict=False):
+        assert after - before < 0.03
+
+
+def test_an_end_in_the_second_of_joined_files_cuts_both_alike(tmp_path: Path) -> None:
+    one, source, target = clips.with_sound(tmp_path / "one.ts"), tmp_path / "joined.ts", tmp_path / "clean.mkv"
+    source.write_bytes(2 * one.read_bytes())
+    copy(source, target, end=3)
+    whole = moments(target)
+    assert whole["video"][-1] == pytest.approx(whole["audio"][-1], abs=0.05)
+    assert whole["audio"][-1] - whole["audio"][0] == pytest.approx(3, abs=0.05)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
 def test_sound_finer_than_the_clock_is_not_drawn_out(tmp_path: Path, suffix: str) -> None:
     options = ("-ar", 48_000, "-strict", -2)

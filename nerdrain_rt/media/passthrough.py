@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from av.stream import Discard
 from nerdrain_rt.media.boxes import has_positions
 from nerdrain_rt.media.containers import CHAPTER_FORMATS, ISO_FORMATS, NAMED_CODECS
 from nerdrain_rt.media.report import StreamReport, codec_name, explain
+from nerdrain_rt.media.restarts import Restarts
 from nerdrain_rt.media.routes import Maker, Route, is_writable, kept_tags, makers
-from nerdrain_rt.media.source import MICROSECONDS, is_cover_art, open_source, read_packets
+from nerdrain_rt.media.source import MICROSECONDS, is_cover_art, is_dense, open_source, read_packets, seconds_of
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -40,10 +41,18 @@ class Passthrough:
 
     Times in seconds on the source's clock; everything is shifted so that `origin` becomes 0.
     What lies outside `origin` (where it is not 0) and `end` is left out, subtitles and data that
-    reach over an edge are shortened.
+    reach over an edge are shortened. Where the times of joined files begin again, everything is
+    moved on as the pictures were, by `picture_shifts`.
     """
 
-    def __init__(self, source: str, *, origin: Fraction = Fraction(0), end: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        origin: Fraction = Fraction(0),
+        end: Fraction | None = None,
+        picture_shifts: Sequence[Fraction] = (),
+    ) -> None:
         self.container = open_source(source)
         self._source = source
         self.warnings: list[str] = []
@@ -51,6 +60,7 @@ class Passthrough:
         self._end = end
         self._chosen: list[Maker] = []
         self._routes: dict[int, Route] = {}
+        self._restarts = Restarts(picture_shifts)
         self._last_dts: dict[int, int] = {}
 
     def close(self) -> None:
@@ -115,7 +125,8 @@ class Passthrough:
         packets = self._up_to_end(read_packets(self.container, streams, self._note))
         self._packets = self._wanted(packets) if self._routes else iter(())
         self._next = next(self._packets, None)
-        earliest = Fraction(0) if self._next is None else (self._next.pts or 0) * self._next.time_base
+        first = None if self.is_trimmed else self._next
+        earliest = Fraction(0) if first is None else (first.pts or 0) * first.time_base
         if target.format.name in MATROSKA_FORMATS:
             # else FFmpeg shifts every stream until the sound's priming begins at 0
             target.container_options["avoid_negative_ts"] = "disabled"
@@ -125,8 +136,8 @@ class Passthrough:
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the packets that come before `seconds` on the target's clock, or all that are left."""
-        while self._next is not None and (seconds is None or _seconds(self._next) <= seconds):
-            self._write(self._routes[self._next.stream.index].convert(self._next))
+        while self._next is not None and (seconds is None or self._restarts.due(self._next) - self._origin <= seconds):
+            self._copy(self._next)
             self._next = next(self._packets, None)
 
     def finish(self) -> None:
@@ -152,28 +163,32 @@ class Passthrough:
 
     def _tells_end(self, stream: Stream) -> bool:
         """Whether the end is known to be passed by this stream, which has packets all the time."""
-        return self._end is not None and stream.type in ("audio", "video") and not is_cover_art(stream)
+        return self._end is not None and is_dense(stream)
 
     def _up_to_end(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         """The packets until all streams that tell the end are so far past it that others have nothing before it."""
         before_end = {stream.index for stream in self.container.streams if self._tells_end(stream)}
         for packet in packets:
             yield packet
-            if self._end is not None and _seconds(packet) > self._end + INTERLEAVING_SECONDS:
+            if self._end is not None and seconds_of(packet) > self._end + INTERLEAVING_SECONDS:
                 before_end.discard(packet.stream.index)
                 if not before_end:
                     return
 
     def _wanted(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        """The packets inside the range, shifted."""
+        """The packets that have a route."""
         for packet in packets:
-            if packet.size == 0 or packet.stream.index not in self._routes:
-                continue
-            if is_cover_art(packet.stream):
-                packet.pts = packet.dts = 0
+            if packet.size and packet.stream.index in self._routes:
                 yield packet
-            elif self._trim(packet):
-                yield packet
+
+    def _copy(self, packet: Packet[Stream]) -> None:
+        """Write the packet where it belongs, if that is inside the range."""
+        if is_cover_art(packet.stream):
+            packet.pts = packet.dts = 0
+        elif self._restarts.move_on(packet):
+            self._note("the times begin again, as in joined files: other streams are moved on with the pictures")
+        if is_cover_art(packet.stream) or self._trim(packet):
+            self._write(self._routes[packet.stream.index].convert(packet))
 
     def _trim(self, packet: Packet[Stream]) -> bool:
         """Shift and shorten `packet`; False where it lies outside."""
@@ -269,8 +284,3 @@ def later_timecode(timecode: str, seconds: Fraction, rate: Fraction) -> str | No
 def _nearest(ticks: Fraction) -> int:
     """As FFmpeg rounds times."""
     return math.floor(ticks + Fraction(1, 2))
-
-
-def _seconds(packet: Packet[Stream]) -> Fraction:
-    time = packet.dts if packet.dts is not None else packet.pts
-    return Fraction(-1) if time is None else time * packet.time_base

@@ -19,6 +19,7 @@ from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.frame import Frame, VideoInfo
 from nerdrain_rt.gpu_picture import can_stay_on_gpu, gpu_access, is_on_gpu, on_host, sample_format
 from nerdrain_rt.media.report import codec_name, explain, media_errors
+from nerdrain_rt.media.restarts import RESTART_SECONDS
 from nerdrain_rt.media.source import MICROSECONDS, find_video_stream, open_source, read_packets
 from nerdrain_rt.media.tags import PictureTags
 from nerdrain_rt.pixel_layout import has_alpha, nearest_supported
@@ -67,6 +68,8 @@ class VideoReader:
         self.start = Fraction(start).limit_denominator(MICROSECONDS) if start else None
         self.end = Fraction(end).limit_denominator(MICROSECONDS) if end is not None else None
         self.frames_read = 0
+        self.shifts: list[Fraction] = []
+        """What pictures were moved on by, in seconds, where the times of joined files begin again."""
         self._gpu = gpu
         self._first: av.VideoFrame | None = None
         self._faults: dict[str, int] = {}
@@ -231,7 +234,10 @@ class VideoReader:
             self._note_fault("wrong timestamps: a picture is not later than the one before; repaired")
         duration = picture.duration or (round(1 / (self._rate * self.time_base)) if self._rate else 1)
         is_near = pts is not None and last_pts - pts < duration
-        return last_pts + (1 if is_near else max(duration, 1))
+        repaired = last_pts + (1 if is_near else max(duration, 1))
+        if pts is not None:
+            self._note_shift((repaired - pts) * self.time_base)
+        return repaired
 
     def _like_first(self, picture: av.VideoFrame) -> av.VideoFrame:
         """The picture in the size and format of the first one."""
@@ -328,6 +334,10 @@ class VideoReader:
         if self.start is not None and not self._damages:
             return f"no picture at or after {float(self.start):g} s"
         return "no picture could be decoded" + "".join(f"; {text}" for text in list(self._damages)[:1])
+
+    def _note_shift(self, seconds: Fraction) -> None:
+        if seconds > RESTART_SECONDS + (self.shifts[-1] if self.shifts else 0):
+            self.shifts.append(seconds)
 
     def _note_damage(self, text: str) -> None:
         self._damages[text] = self._damages.get(text, 0) + 1

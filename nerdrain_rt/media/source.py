@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,17 @@ def read_first_picture(source: str) -> tuple[VideoFrame, float]:
 def is_cover_art(stream: Stream) -> bool:
     """Whether the stream is a single picture that stands for the file."""
     return bool(stream.disposition & Disposition.attached_pic)
+
+
+def is_dense(stream: Stream) -> bool:
+    """Whether the stream has packets all the time."""
+    return stream.type in ("audio", "video") and not is_cover_art(stream)
+
+
+def seconds_of(packet: Packet[Stream]) -> Fraction:
+    """The packet's time on the clock of its file; -1 where it has none."""
+    time = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(-1) if time is None else time * packet.time_base
 
 
 def read_packets(

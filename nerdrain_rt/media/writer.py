@@ -87,6 +87,7 @@ class VideoWriter:
             like.source,
             origin=self._origin,
             end=None if like.end is None else like.container_start + like.end,
+            picture_shifts=like.shifts,
         )
         try:
             self._open()
