@@ -237,6 +237,18 @@ def test_a_trimmed_file_starts_at_zero_with_everything_shifted(rich: Path, tmp_p
     assert clips.packets(target, 5) == clips.packets(rich, 5)
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".ts"])
+def test_a_part_near_the_beginning_is_whole_and_nothing_is_said(tmp_path: Path, suffix: str) -> None:
+    source = clips.with_sound(tmp_path / f"source{suffix}", sound="mp3", seconds=5)
+
+    writer = copy(source, tmp_path / "part.mkv", start=2, end=4)
+
+    assert not [line for line in writer.warnings if "seek" in line]
+    sound = moments(tmp_path / "part.mkv")["audio"]
+    assert sound[0] < 0.1
+    assert sound[-1] > 1.9
+
+
 def test_an_end_alone_shifts_nothing(rich: Path, tmp_path: Path) -> None:
     target = tmp_path / "clean.mkv"
     copy(rich, target, end=1)

@@ -117,9 +117,10 @@ class Passthrough:
         streams = [
             stream for stream in self.container.streams if stream.index in self._routes or self._tells_end(stream)
         ]
-        if self.is_trimmed:
+        begin = int((self._origin - SEEK_LEAD_SECONDS) * MICROSECONDS)
+        if begin > (self.container.start_time or 0):  # AVI refuses to seek to before it
             try:
-                self.container.seek(int((self._origin - SEEK_LEAD_SECONDS) * MICROSECONDS))
+                self.container.seek(begin)
             except av.FFmpegError as error:
                 self.warnings.append(f"cannot seek in the source: {explain(error)}")
         packets = self._up_to_end(read_packets(self.container, streams, self._note))
