@@ -208,7 +208,8 @@ class JobQueue(QAbstractTableModel):
         if self.jobs:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.jobs) - 1, len(Column) - 1))
         self.progressed.emit()
-        self._saving.start()
+        if not self._saving.isActive():
+            self._saving.start()
 
     def _advance(self) -> None:
         """Begin the next job where one waits and none is at hand."""
@@ -249,5 +250,6 @@ class JobQueue(QAbstractTableModel):
             self._done += worker.job.state == State.DONE
             self._failures += worker.job.state == State.FAILED
         self._changed()
+        self.save()  # at once: after a crash a finished job would be done again
         self._advance()
         self.progressed.emit()

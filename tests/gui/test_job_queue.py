@@ -184,6 +184,21 @@ def test_finished_jobs_keep_their_report_over_a_restart(queue, clip, load, tmp_p
     assert job.streams[0]["action"] == "derained"
 
 
+def test_the_queue_is_kept_while_it_works(queue, clip, backend, tmp_path):
+    backend.seconds = 0.1
+    queue.add([str(clip)], JobOptions())
+    queue.start()
+    wait_until((tmp_path / "queue.json").exists)
+    assert queue.current is not None
+
+
+def test_a_finished_job_is_kept_at_once(queue, clip, tmp_path):
+    queue.add([str(clip)], JobOptions())
+    queue.start()
+    wait_until(lambda: queue.current is None)
+    assert [job.state for job in read_jobs(tmp_path / "queue.json")] == [State.DONE]
+
+
 def test_a_queue_of_an_older_version_has_the_options_that_are_new_as_usual(tmp_path):
     write_jobs(tmp_path / "queue.json", [FileJob("x.mp4", JobOptions(codec="ffv1"))])
     content = json.loads((tmp_path / "queue.json").read_text())
