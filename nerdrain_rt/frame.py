@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -50,3 +50,11 @@ class VideoInfo:
     rotation: int
     """Counter-clockwise degrees a player turns the picture by."""
     is_interlaced: bool
+    sample_aspect_ratio: Fraction = Fraction(1)
+    """Width of a sample to its height, as stored; 1 where the source does not tell."""
+
+    def upright(self) -> VideoInfo:
+        """The same of the picture after it was turned."""
+        if self.rotation % 180 != 90:
+            return replace(self, rotation=0)
+        return replace(self, size=self.size[::-1], rotation=0, sample_aspect_ratio=1 / self.sample_aspect_ratio)

@@ -15,6 +15,7 @@ from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 from nerdrain_rt.media.live_stream import without_password
 from nerdrain_rt.media.stream_sink import StreamSink
 from nerdrain_rt.pipeline import derain_live
+from tests import clips
 from tests.live_parts import (
     HEADER,
     PATIENCE_SECONDS,
@@ -56,6 +57,15 @@ def test_a_transport_stream_gives_its_frames_and_sound(stream):
     begin = sound[0].pts * sound[0].format.time_base
     assert 30 <= len(sound) <= 40
     assert float(begin) == pytest.approx(times[0], abs=0.1)
+
+
+def test_the_shape_of_the_picture_is_known(tmp_path):
+    clip = clips.video(tmp_path / "a.ts", size=(48, 64), frames=10, sample_aspect_ratio=Fraction(12, 11))
+    with (
+        serving(lambda connection, _: connection.sendall(clip.read_bytes())) as port,
+        open_source(f"tcp://127.0.0.1:{port}", QUICK) as source,
+    ):
+        assert source.info.sample_aspect_ratio == Fraction(12, 11)
 
 
 def test_a_connection_that_is_cut_is_found_again(stream):

@@ -133,6 +133,21 @@ def test_a_turned_picture_is_recorded_upright(tmp_path, rotation):
     assert shown.rotation == 0
 
 
+@pytest.mark.parametrize(
+    ("suffix", "rotation", "told"), [(".mkv", 0, (12, 11)), (".mp4", 0, (12, 11)), (".ts", 90, (11, 12))]
+)
+def test_a_recording_has_the_shape_of_its_source(tmp_path, suffix, rotation, told):
+    clip = clips.video(
+        tmp_path / "a.mp4", size=(48, 96), frames=2, rotation=rotation, sample_aspect_ratio=Fraction(12, 11)
+    )
+    target = tmp_path / f"rec{suffix}"
+    with PacedFile(clip) as source:
+        list(derain_live(source, make_derainer(strength=0), [Recording(target)]))
+    with av.open(str(target)) as container:
+        next(container.decode(video=0))
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(*told)
+
+
 def test_turned_pictures_stand_beside_each_other(tmp_path):
     clip = clips.video(tmp_path / "a.mkv", size=(48, 96), frames=2, codec="ffv1", rotation=90)
     with PacedFile(clip) as source:
@@ -391,6 +406,15 @@ def test_a_virtual_camera_shows_every_frame_in_the_first_ones_size(pyvirtualcam)
     assert (camera.width, camera.height, camera.fps) == (64, 48, 25)
     assert camera.sent == [(48, 64, 3)] * 4
     assert not camera.is_open
+
+
+def test_a_virtual_camera_has_square_samples(pyvirtualcam, tmp_path):
+    clip = clips.video(tmp_path / "a.mp4", size=(48, 60), frames=2, sample_aspect_ratio=Fraction(16, 15))
+    with PacedFile(clip) as source:
+        list(derain_live(source, make_derainer(strength=0), [VirtualCamera()]))
+    (camera,) = pyvirtualcam
+    assert (camera.width, camera.height) == (64, 48)
+    assert set(camera.sent) == {(48, 64, 3)}
 
 
 def test_a_virtual_camera_that_is_not_there_is_one_line(pyvirtualcam):

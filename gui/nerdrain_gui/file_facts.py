@@ -101,7 +101,7 @@ def read_facts(path: Path) -> FileFacts:
         image = reader.read()
         return FileFacts(_fitted(image), (image.height(), image.width()), 0.0, size)
     try:
-        picture, seconds = read_first_picture(str(path))
+        picture, _, seconds = read_first_picture(str(path))
         samples = upright(picture, (picture.height, picture.width), picture.rotation)
     except (MediaError, ValueError) as error:
         _log.info("%s: no picture: %s", path, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -39,16 +40,22 @@ class Picture:
 
     view: View
     size: tuple[int, int]
-    """(height, width) of the source as it is shown, after rotation."""
+    """(height, width) of the source as it is shown, with square samples and after rotation."""
     images: tuple[QImage, ...]
     buffers: tuple[np.ndarray, ...]
     """The samples that the images point to."""
 
 
-def make_picture(rainy: av.VideoFrame, clean: av.VideoFrame, wanted: Wanted, rotation: int = 0) -> Picture:
-    """What `wanted` asks for of a frame, never larger than the source; `rotation` in counter-clockwise degrees."""
+def make_picture(
+    rainy: av.VideoFrame, clean: av.VideoFrame, wanted: Wanted, rotation: int = 0, aspect: Fraction = Fraction(1)
+) -> Picture:
+    """What `wanted` asks for of a frame, never larger than the source.
+
+    `rotation` in counter-clockwise degrees; `aspect` is that of the samples, as stored.
+    """
     is_turned = rotation % 180 == 90
-    source = (clean.width, clean.height) if is_turned else (clean.height, clean.width)
+    source = square(clean, aspect)
+    source = source[::-1] if is_turned else source
     scale = min(1.0, max(wanted.pixels[0] / source[0], wanted.pixels[1] / source[1]))
     height, width = max(1, round(source[0] * scale)), max(1, round(source[1] * scale))
     stored = (width, height) if is_turned else (height, width)
@@ -63,6 +70,11 @@ def make_picture(rainy: av.VideoFrame, clean: av.VideoFrame, wanted: Wanted, rot
     else:
         buffers = (samples(rainy), samples(clean))
     return Picture(wanted.view, source, tuple(as_image(buffer) for buffer in buffers), buffers)
+
+
+def square(frame: av.VideoFrame, aspect: Fraction) -> tuple[int, int]:
+    """The (height, width) at which samples of this aspect ratio become square."""
+    return frame.height, max(1, round(frame.width * aspect))
 
 
 def upright(frame: av.VideoFrame, size: tuple[int, int], rotation: int) -> np.ndarray:

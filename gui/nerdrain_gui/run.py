@@ -23,6 +23,7 @@ from nerdrain_gui.words import source_in_words
 
 if TYPE_CHECKING:
     from nerdrain_rt.derainer import Derainer
+    from nerdrain_rt.frame import VideoInfo
     from nerdrain_rt.live import LiveSettings
     from nerdrain_rt.media.sinks import Sink
 
@@ -248,10 +249,10 @@ class Run:
         if not Path(self._name).is_file():
             return
         with suppress(MediaError):
-            picture, _ = read_first_picture(self._name)
+            picture, aspect, _ = read_first_picture(self._name)
             frame = Frame(picture, picture.pts or 0, picture.time_base or Fraction(1))
             if not self._is_stopping:
-                self._parts.screen.show(Pair(frame, frame, picture.rotation, is_derained=False))
+                self._parts.screen.show(Pair(frame, frame, picture.rotation, aspect, is_derained=False))
 
     def _play_with(self, derainer: Derainer, position: float) -> float:
         """Play until the end or until another network is there; the position of the last frame."""
@@ -273,10 +274,8 @@ class Run:
             if self._is_stopping:
                 return position
             info = source.info
-            is_turned = info.rotation % 180 == 90
-            size = (info.size[1], info.size[0]) if is_turned else info.size
             duration = source.duration if source.is_seekable else None
-            self._tell("opened", Opened(source.name, size, source.is_seekable, duration))
+            self._tell("opened", Opened(source.name, info.upright().size, source.is_seekable, duration))
             self._tell("status_changed", translate("Run", "Waiting for the first frame…"))
             with closing(derain_live(source, derainer, self._sinks, settings=settings)) as steps:
                 for step in steps:
@@ -285,16 +284,16 @@ class Run:
                         break
                     if step.frame is not None and step.rainy is not None:
                         position = step.frame.position
-                        self._show(step, info.rotation)
+                        self._show(step, info)
                     else:
                         self._tell_of_faults(step.stats)
         return position
 
-    def _show(self, step: Any, rotation: int) -> None:
+    def _show(self, step: Any, info: VideoInfo) -> None:
         if step.frame_index == 1:
             self._tell("status_changed", "")
         if self._file is not None or not self.is_paused:
-            self._parts.screen.show(Pair(step.rainy, step.frame, rotation))
+            self._parts.screen.show(Pair(step.rainy, step.frame, info.rotation, info.sample_aspect_ratio))
         if self._file is not None and self._file.is_paused != self.is_paused:
             self.is_paused = self._file.is_paused
             self._tell("paused_changed", self.is_paused)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from nerdrain_gui.picture import Picture, Wanted, make_picture
@@ -21,11 +22,12 @@ DISPLAY_RATE = 60
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A frame before and after, and how the picture is turned."""
+    """A frame before and after, how the picture is turned, and the width of its samples to their height."""
 
     rainy: Frame
     clean: Frame
     rotation: int = 0
+    aspect: Fraction = Fraction(1)
     is_derained: bool = True
     """False while the network has not come so far: the frame is shown as it is."""
 
@@ -95,7 +97,7 @@ class Screen:
                 wanted = replace(wanted, view="clean")
             started = time.monotonic()
             try:
-                picture = make_picture(pair.rainy.picture, pair.clean.picture, wanted, pair.rotation)
+                picture = make_picture(pair.rainy.picture, pair.clean.picture, wanted, pair.rotation, pair.aspect)
             except Exception:
                 _log.warning("a frame could not be shown", exc_info=True)
                 continue

@@ -14,7 +14,7 @@ from PyQt6.QtGui import QImage
 
 from nerdrain_gui.network import LoadDerainer, Network, load_derainer, remembering
 from nerdrain_gui.outlet import Outlet
-from nerdrain_gui.picture import Picture, Wanted, as_image, upright
+from nerdrain_gui.picture import Picture, Wanted, as_image, square, upright
 from nerdrain_gui.run import Choices, OpenSource, Parts, Run, open_source
 from nerdrain_gui.screen import Pair, Screen
 
@@ -186,7 +186,7 @@ class Session(QObject):
 
     def _save(self, pair: Pair, path: Path) -> None:
         picture = pair.clean.picture
-        samples = upright(picture, (picture.height, picture.width), pair.rotation)
+        samples = upright(picture, square(picture, pair.aspect), pair.rotation)
         image: QImage = as_image(samples)
         if image.save(str(path)):
             self._outlet.emit("told", translate("Session", "Saved {0}").format(path))

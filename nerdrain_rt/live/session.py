@@ -78,9 +78,7 @@ class LiveSession:
         self._started = self._source.clock.now()
         info = self._source.info
         self._upright = PictureCopies(info.rotation) if info.rotation else None
-        if info.rotation % 180 == 90:
-            info = replace(info, size=info.size[::-1])
-        self._sinks.start(SinkInput(replace(info, rotation=0), self._source.sound), self._source.clock.now)
+        self._sinks.start(SinkInput(info.upright(), self._source.sound), self._source.clock.now)
         self._source.on_sound = self._sinks.put_sound
         if self._settings.duration_seconds is not None:
             self._timer.daemon = True

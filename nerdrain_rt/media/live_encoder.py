@@ -217,6 +217,7 @@ class LiveEncoder:
         context: VideoCodecContext = stream.codec_context
         picture = self._fitted(first.picture)
         context.height, context.width = self._fitted_size
+        context.sample_aspect_ratio = source.info.sample_aspect_ratio
         context.pix_fmt = picture.format.name
         context.framerate = rate
         context.color_range, context.colorspace = picture.color_range, picture.colorspace

@@ -80,6 +80,7 @@ class LiveStream(LiveSource):
             duration_seconds=None,
             rotation=picture.rotation % 360,
             is_interlaced=picture.interlaced_frame,
+            sample_aspect_ratio=self._connection.video.sample_aspect_ratio or Fraction(1),
         )
         self.sound = self._connection.sound_format
         self._check_wishes()

@@ -318,6 +318,7 @@ class VideoReader:
             duration_seconds=duration,
             rotation=first.rotation % 360,
             is_interlaced=self.tags.is_interlaced,
+            sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         )
 
     def _count_in_range(self, total: int, rate: Fraction) -> int:

@@ -66,16 +66,20 @@ def find_video_stream(container: InputContainer, source: str) -> VideoStream:
     return stream
 
 
-def read_first_picture(source: str) -> tuple[VideoFrame, float]:
-    """The first picture of a video as it is stored, and the video's seconds, 0 where unknown; raises MediaError."""
+def read_first_picture(source: str) -> tuple[VideoFrame, Fraction, float]:
+    """The first picture of a video as it is stored, the aspect ratio of its samples, and the video's seconds.
+
+    1 and 0 where they are unknown; raises MediaError.
+    """
     with open_source(source) as container:
+        stream = find_video_stream(container, source)
         try:
-            picture = next(container.decode(find_video_stream(container, source)), None)
+            picture = next(container.decode(stream), None)
         except av.FFmpegError as error:
             raise MediaError(f"{source}: {explain(error)}") from error
         if picture is None:
             raise MediaError(f"{source}: no picture can be decoded")
-        return picture, (container.duration or 0) / MICROSECONDS
+        return picture, stream.sample_aspect_ratio or Fraction(1), (container.duration or 0) / MICROSECONDS
 
 
 def is_cover_art(stream: Stream) -> bool:

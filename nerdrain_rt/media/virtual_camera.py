@@ -31,13 +31,14 @@ class VirtualCamera(Sink):
             raise UsageError("the virtual camera needs pyvirtualcam: pip install 'nerdrain-rt[virtualcam]'")
 
     def open(self, source: SinkInput) -> None:
-        """Keep the rate; the device is opened for the first frame."""
+        """Keep rate and shape; the device is opened for the first frame."""
         self._rate = float(source.info.frame_rate or DEFAULT_RATE)
+        self._aspect = source.info.sample_aspect_ratio
 
     def write(self, frame: LiveFrame) -> None:
-        """Show a frame, in the size of the first one."""
+        """Show a frame, in the size of the first one with square samples."""
         if self._camera is None:
-            self._camera = self._opened(frame.picture.width, frame.picture.height)
+            self._camera = self._opened(2 * round(frame.picture.width * self._aspect / 2), frame.picture.height)
         camera = self._camera
         # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
         picture = frame.picture.to_ndarray(format="rgb24", width=camera.width, height=camera.height, threads=1)

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -113,6 +114,14 @@ def test_turned_pictures_are_shown_upright(rotation, size):
     bright = {0: (5, 45), 90: (45, 155), 180: (155, 45), 270: (45, 5)}[rotation]
     assert image.pixelColor(*bright).red() > 250
     assert image.pixelColor(image.width() // 2, image.height() // 2).red() < 5
+
+
+@pytest.mark.parametrize(("rotation", "size"), [(0, (90, 240)), (90, (240, 90))])
+def test_pictures_are_shown_with_square_samples(rotation, size):
+    stored = frame(RED)
+    picture = make_picture(stored, stored, Wanted("clean", size), rotation, Fraction(3, 2))
+    image = picture.images[0]
+    assert picture.size == size == (image.height(), image.width())
 
 
 def test_pictures_are_never_larger_than_the_source():

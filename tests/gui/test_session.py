@@ -1,5 +1,6 @@
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -263,6 +264,20 @@ def test_snapshot_of_a_turned_clip_is_upright(session, tmp_path):
     wait_until(lambda: session.heard.told)
     with av.open(str(tmp_path / "shot.png")) as container:
         assert (container.streams.video[0].height, container.streams.video[0].width) == (64, 48)
+
+
+def test_a_clip_is_shown_and_kept_in_its_shape(session, tmp_path):
+    clip = clips.video(tmp_path / "wide.mp4", size=(48, 60), frames=25, sample_aspect_ratio=Fraction(4, 3))
+    session.open(str(clip))
+    wait_until(lambda: session.heard.pictures)
+    assert session.heard.picture.size == (48, 80), "the first frame, before the network is there"
+    wait_until(lambda: session.heard.figures)
+    wait_until(lambda: session.heard.picture.view == "wipe")
+    assert session.heard.picture.size == (48, 80)
+    session.save_picture(tmp_path / "shot.png")
+    wait_until(lambda: session.heard.told)
+    with av.open(str(tmp_path / "shot.png")) as container:
+        assert (container.streams.video[0].height, container.streams.video[0].width) == (48, 80)
 
 
 def test_snapshot_into_nowhere_is_told_of(session, clip):
