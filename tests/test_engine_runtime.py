@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nerdrain_rt.backends.engine_runtime import DIGEST_BYTES, WARM_UP_RUNS, Engine
+from nerdrain_rt.backends.engine_runtime import DIGEST_BYTES, MOST_LANES, WARM_UP_RUNS, Engine
 from nerdrain_rt.errors import BackendError
 
 CPU = torch.device("cpu")
@@ -30,6 +30,7 @@ class Stream:
         Stream.count += 1
         self.cuda_stream = Stream.count
         self.waited_for: list[Stream] = []
+        self.synchronized = 0
         self.recording: list[Context] | None = None
 
     def wait_stream(self, other: "Stream") -> None:
@@ -37,6 +38,7 @@ class Stream:
 
     def synchronize(self) -> None:
         assert self.recording is None
+        self.synchronized += 1
 
 
 class Graph:
@@ -233,6 +235,21 @@ def test_each_stream_and_size_has_a_context_with_memory_of_its_own():
     assert len(Context.made) == 4
     assert len({context.memory for context in Context.made}) == 4
     assert len({address for context in Context.made for address in context.addresses.values()}) == 8
+
+
+def test_only_the_last_sizes_of_a_stream_are_kept():
+    engine, other = load(), Stream()
+    with on(other):
+        engine(image(1))
+    for width in (*range(16, 16 + 16 * MOST_LANES, 16), 16):
+        engine(image(1, (16, width)))
+    own = Stream.current
+    assert own.synchronized == 0
+    assert (engine(image(5, (48, 48))) == 10).all()
+    assert own.synchronized == 1, "what runs is waited for before its memory is free"
+    kept = [size for stream, size in engine.lanes if stream == own.cuda_stream]
+    assert kept == [*((16, width) for width in range(48, 16 + 16 * MOST_LANES, 16)), (16, 16), (48, 48)]
+    assert (other.cuda_stream, (16, 32)) in engine.lanes, "another stream may be at work"
 
 
 def test_a_plan_that_does_not_load_is_one_line():

@@ -23,8 +23,12 @@ WARM_UP_RUNS = 2
 """Before a graph is captured: the first runs load kernels, which cannot be captured."""
 
 
+MOST_LANES = 4
+"""Sizes that are kept ready on a stream, each with memory of its own."""
+
+
 class Engine:
-    """A plan ready to run on a device; each stream that calls it has a context of its own for each size.
+    """A plan ready to run on a device; each stream that calls it has a context of its own for each of its last sizes.
 
     Raises BackendError where TensorRT does not load the plan here, torch.OutOfMemoryError where memory is short.
     Everything happens on the caller's thread, because memory that one thread allocates or a device that it waits
@@ -45,7 +49,7 @@ class Engine:
             raise self._error(f"the engine does not load here: {explain(trt, self._runtime, plan) or said}")
         self._config = self._make_config()
         self.lanes: dict[tuple[int, Size], Lane] = {}
-        """By the handle of the stream, and the size."""
+        """By the handle of the stream, and the size; the one used last at the end."""
 
     @torch.inference_mode()
     def __call__(self, rainy: Tensor) -> Tensor:
@@ -53,11 +57,21 @@ class Engine:
         with torch.cuda.device(self.device):
             size = (rainy.shape[-2], rainy.shape[-1])
             key = torch.cuda.current_stream().cuda_stream, size
-            lane = self.lanes.get(key)
+            lane = self.lanes.pop(key, None)
             if lane is None:
-                self.lanes[key] = lane = Lane(self._make_context(), size, self.device)
+                self._make_room()
+                lane = Lane(self._make_context(), size, self.device)
                 self._keep_jit()
+            self.lanes[key] = lane
             return lane(rainy)
+
+    def _make_room(self) -> None:
+        """Let go of the size that was not used for longest on this stream, when its work is done."""
+        stream = torch.cuda.current_stream()
+        known = [key for key in self.lanes if key[0] == stream.cuda_stream]  # others may be at work on theirs
+        if len(known) >= MOST_LANES:
+            stream.synchronize()
+            del self.lanes[known[0]]
 
     def _make_config(self) -> Any:
         """How TensorRT-RTX compiles kernels when a context is made; standard TensorRT has compiled them already."""
