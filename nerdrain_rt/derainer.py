@@ -298,10 +298,9 @@ class Derainer:
 
         Raises what `residual` does.
         """
-        for tiled in self._tiled if self.settings.strength else ():
-            device = tiled.backend.device
-            with gpu_failures(device), torch.inference_mode():
-                self._residual(torch.zeros(1, 3, *size, device=device), tiled)
+        for on, tiled in enumerate(self._tiled if self.settings.strength else ()):
+            with self._lane("predict", on).after():  # where the frames will come: engines are made ready for a stream
+                self._residual(torch.zeros(1, 3, *size, device=tiled.backend.device), tiled)
 
     def _tile(self, backend: Backend) -> TiledBackend:
         return TiledBackend(backend, self.settings.tile, warn=self.warnings.append, first_run=self._first_run)

@@ -1,6 +1,7 @@
 """Frames through the derainer: what the backend sees, and what comes of its residual."""
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,11 +12,13 @@ import torch
 from av.filter import Graph
 from torch import Tensor
 
+from nerdrain_rt import derainer as derainer_module
 from nerdrain_rt.backends import tiled
 from nerdrain_rt.color import Planes
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, UsageError
 from nerdrain_rt.frame import Frame
+from nerdrain_rt.lanes import Lane
 from nerdrain_rt.stages import Prefetch
 from tests import clips
 from tests.fakes import FakeBackend
@@ -420,3 +423,23 @@ def test_warming_up_runs_the_network_on_each_device_once():
     derainer.settings = DerainSettings(strength=0.0)
     derainer.warm_up((33, 47))
     assert len(backends[0].shapes) == 1
+
+
+def test_the_lane_that_frames_come_in_is_warmed_up(monkeypatch):
+    entered = []
+
+    class WatchedLane(Lane):
+        @contextmanager
+        def after(self, mark=None):
+            with super().after(mark):
+                entered.append(self)
+                yield
+                entered.pop()
+
+    monkeypatch.setattr(derainer_module, "Lane", WatchedLane)
+    used = []
+    derainer = Derainer(backend=FakeBackend(lambda rainy: used.append(entered[-1:]) or torch.zeros_like(rainy)))
+    derainer.warm_up((48, 64))
+    list(derainer.derain([make_frame()]))
+    first, second = used
+    assert first == second != []
