@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from nerdrain_rt.media.sinks import Sink
 
 SIGNAL_MILLISECONDS = 100
-INTERRUPTED = 130
 TRANSLATIONS = Path(__file__).parent / "translations"
 """`pylupdate6 *.py --ts translations/nerdrain_de.ts` brings new texts in, `lrelease` makes what is loaded."""
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc")
@@ -100,6 +99,8 @@ def _theme(app: QApplication, settings: Settings) -> Theme:
 
 def _run(app: QApplication, window: MainWindow, source: str | None) -> NoReturn:
     """Qt's loop until the window is closed, and the end of the process."""
+    from nerdrain_rt.ending import INTERRUPTED, end_signals
+
     received: list[int] = []
 
     def close(number: int, _: object) -> None:
@@ -107,8 +108,8 @@ def _run(app: QApplication, window: MainWindow, source: str | None) -> NoReturn:
         window.close()
 
     sys.excepthook = window.tell_of_fault
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), close)
+    for number in (signal.SIGINT, *end_signals()):
+        signal.signal(number, close)
     waker = QTimer()
     waker.start(SIGNAL_MILLISECONDS)  # Python looks at signals only between its own instructions
     waker.timeout.connect(lambda: None)

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -501,6 +502,34 @@ def test_two_hundred_windows_leave_nothing_behind(app, tmp_path, clip, monkeypat
     assert threading.active_count() == threads
     assert len(QApplication.allWidgets()) == widgets
     assert open_files() <= files + 2
+
+
+SHOWN = """
+import sys
+from nerdrain_gui.main_window import MainWindow
+from nerdrain_rt.__main__ import main
+
+MainWindow.showEvent = lambda window, event: print("shown", flush=True)
+sys.argv = ["nerdrain", "gui"]
+main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_the_window_is_closed_with_its_terminal(tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
+    for folder in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        environment.pop(folder, None)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", SHOWN], env=environment, text=True, **pipes) as process:
+        assert process.stdout.readline() == "shown\n"
+        process.send_signal(signal.SIGHUP)
+        try:
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "KeyboardInterrupt" not in said
 
 
 def test_without_a_display_the_command_says_so_and_is_refused():
