@@ -216,6 +216,34 @@ def test_an_out_of_memory_error_spoils_nothing_for_smaller_frames():
     assert backend.shapes == [(1, 3, 128, 128)]
 
 
+def test_a_frame_that_fits_is_whole_after_one_that_did_not(monkeypatch):
+    monkeypatch.setattr(tiled, "free_memory", lambda device: 100_000)
+    backend = FakeBackend(darker)
+    derainer = Derainer(backend=backend)
+    derainer.residual(torch.rand(1, 3, 320, 512))
+    backend.shapes.clear()
+    for _ in range(2):
+        derainer.residual(torch.rand(1, 3, 96, 640))
+    assert backend.shapes == [(1, 3, 96, 640)] * 2
+    assert derainer.warnings == ["cpu: no memory for 512x320 at once; working in tiles of 224"]
+
+
+def test_a_frame_larger_than_one_that_did_not_fit_is_not_tried_whole():
+    tried = []
+
+    class Watched(CrampedBackend):
+        def __call__(self, rainy: Tensor) -> Tensor:
+            tried.append(rainy.shape[-2] * rainy.shape[-1])
+            return super().__call__(rainy)
+
+    derainer = Derainer(backend=Watched(100 * 100))
+    derainer.residual(torch.rand(1, 3, 128, 128))
+    assert tried[0] == 128 * 128
+    tried.clear()
+    derainer.residual(torch.rand(1, 3, 160, 256))
+    assert max(tried) < 128 * 128
+
+
 def test_other_errors_of_the_backend_arrive_as_themselves():
     class Broken(FakeBackend):
         def __call__(self, rainy: Tensor) -> Tensor:

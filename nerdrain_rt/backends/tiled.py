@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 
@@ -26,8 +27,8 @@ class TiledBackend:
     """`backend` for images of any size that is a multiple of what it takes; for one thread.
 
     `tile` is the side of the tiles in pixels; 0: whole images; None: whole images as long as memory allows. `warn`
-    takes a line when tiles become necessary. `first_run` is held by the first run of a size: it measures, compiles,
-    tunes and records, which the same on another device would disturb.
+    takes a line when tiles become necessary for a size. `first_run` is held by the first run of a size: it measures,
+    compiles, tunes and records, which the same on another device would disturb.
     """
 
     def __init__(
@@ -37,37 +38,40 @@ class TiledBackend:
         self._tile = tile
         self._warn = warn
         self._first_run = first_run
-        self._fitting: set[torch.Size] = set()
-        self._known: set[torch.Size] = set()
+        self._sides: dict[torch.Size, int] = {}
+        """Of the tiles, by the shape of images that were run; 0: whole images."""
+        self._too_much = math.inf
+        """The fewest pixels at once for which memory ran out."""
 
     def __call__(self, rainy: Tensor) -> Tensor:
         """B 3 H W in [0, 1] to the residual, float32.
 
         In tiles where memory asks for it, in smaller ones where it ran out; raises BackendError where none fits.
         """
-        if rainy.shape in self._known:
+        if rainy.shape in self._sides:
             return self._without_overflow(rainy)
         with self._first_run:
-            residual = self._without_overflow(rainy)
-        self._known.add(rainy.shape)
-        return residual
+            return self._without_overflow(rainy)
 
     def _without_overflow(self, rainy: Tensor) -> Tensor:
-        known = self._tile
+        known, too_much = self._sides.get(rainy.shape, self._tile), self._too_much
+        side = self._side_for(rainy) if known is None else known
         while True:
-            tile = self._tile_size(rainy)
+            tile = self._tile_size(rainy, side)
             try:
                 residual = self._run(rainy, tile)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if max(tile) // 2 < SMALLEST_TILE:
-                    self._tile = known
+                if max(tile) <= SMALLEST_TILE:
+                    self._too_much = too_much
                     message = f"{self.backend.device}: out of memory even in tiles of {max(tile)}"
                     raise BackendError(message) from error
-                self._tile = max(tile) // 2
+                self._too_much = min(self._too_much, len(rainy) * math.prod(tile))
+                side = max(SMALLEST_TILE, max(tile) // 2)
             else:
-                if self._tile != known:
+                self._sides[rainy.shape] = side
+                if side != (known or 0):
                     self._tell_of_tiles(rainy, tile)
                 return residual
             if self.backend.device.type == "cuda":
@@ -78,25 +82,24 @@ class TiledBackend:
             return self.backend(rainy)
         return blend_tiles(rainy, self.backend, tile=tile, overlap=max(16, min(tile) // 8))
 
-    def _tile_size(self, rainy: Tensor) -> tuple[int, int]:
-        """(height, width) of the tiles for these images; the whole size where none are needed."""
+    def _side_for(self, rainy: Tensor) -> int:
+        """The side of the tiles for which there is memory; 0: there is for the whole images."""
+        free = MEMORY_SHARE * free_memory(self.backend.device) / len(rainy)
+        too_much = self._too_much / len(rainy)
+        whole = side = max(rainy.shape[-2:])
+
+        def fits(tile: tuple[int, int]) -> bool:
+            return self.backend.bytes_for(tile) <= free and math.prod(tile) < too_much
+
+        while side > SMALLEST_TILE and not fits(self._tile_size(rainy, side)):
+            side = side * 3 // 4
+        return 0 if side == whole else side
+
+    def _tile_size(self, rainy: Tensor, side: int) -> tuple[int, int]:
+        """(height, width) of tiles of this side; of the whole images for 0."""
         height, width = rainy.shape[-2:]
-        whole = max(height, width)
-
-        def tile(side: int) -> tuple[int, int]:
-            side = round_up(side, self.backend.multiple_of)
-            return min(height, side), min(width, side)
-
-        if self._tile is None and rainy.shape not in self._fitting:
-            free = MEMORY_SHARE * free_memory(self.backend.device) / len(rainy)
-            side = whole
-            while side > SMALLEST_TILE and self.backend.bytes_for(tile(side)) > free:
-                side = side * 3 // 4
-            if side == whole:
-                self._fitting.add(rainy.shape)
-            else:
-                self._tile = side
-        return tile(self._tile or whole)
+        side = round_up(side, self.backend.multiple_of) or max(height, width)
+        return min(height, side), min(width, side)
 
     def _tell_of_tiles(self, rainy: Tensor, tile: tuple[int, int]) -> None:
         height, width = rainy.shape[-2:]
