@@ -134,15 +134,10 @@ class Run:
         if self._was_playing or name == self._name:
             self.thread.join()
 
-    def apply(self) -> None:
-        """Let strength, work scale and comparing act from the next frame on, and on the one of a paused file."""
+    def apply(self, **change: Any) -> None:
+        """Let these fields of the derainer's settings act from the next frame on, and on the one of a paused file."""
         if (derainer := self._derainer) is not None:
-            derainer.settings = replace(
-                derainer.settings,
-                strength=self._choices.strength,
-                work_scale=self._choices.work_scale,
-                temporal=self._choices.compares_frames,
-            )
+            derainer.settings = replace(derainer.settings, **change)
         if self._file is not None:
             self._file.again()
 
@@ -232,7 +227,8 @@ class Run:
         position = 0.0
         while not self._is_stopping:
             self._derainer = derainer
-            self.apply()
+            choices = self._choices
+            self.apply(strength=choices.strength, work_scale=choices.work_scale, temporal=choices.compares_frames)
             self._tell_of_network(network, derainer)
             self._tell("status_changed", translate("Run", "Opening {0}…").format(source_in_words(self._name)))
             position = self._play_with(derainer, position)

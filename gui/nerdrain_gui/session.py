@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QCoreApplication, QObject, pyqtSignal
 from PyQt6.QtGui import QImage
@@ -107,17 +107,17 @@ class Session(QObject):
     def set_strength(self, strength: float) -> None:
         """From the next frame on."""
         self._choices.strength = strength
-        self._apply()
+        self._apply(strength=strength)
 
     def set_work_scale(self, work_scale: float) -> None:
         """From the next frame on."""
         self._choices.work_scale = work_scale
-        self._apply()
+        self._apply(work_scale=work_scale)
 
     def set_comparing(self, compares_frames: bool) -> None:
         """Whether frames are compared where that is fast enough, and those of paused files as in files."""
         self._choices.compares_frames = compares_frames
-        self._apply()
+        self._apply(temporal=compares_frames)
 
     def set_network(self, network: Network) -> None:
         """Change backend or device; what plays goes on until the other one is loaded."""
@@ -180,9 +180,10 @@ class Session(QObject):
         if run is self._run:
             self.close()
 
-    def _apply(self) -> None:
+    def _apply(self, **change: Any) -> None:
+        """Change what is chosen and nothing else: the work scale may be the governor's."""
         if self._run is not None:
-            self._run.apply()
+            self._run.apply(**change)
 
     def _save(self, pair: Pair, path: Path) -> None:
         picture = pair.clean.picture

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def test_strength_and_work_scale_act_while_it_plays(session, clip, backend):
     wait_until(lambda: (1, 3, 32, 32) in backend.shapes)
     session.set_strength(0.0)
     wait_until(lambda: gray(session.heard.picture.images[0]) == gray(session.heard.picture.images[1]))
+
+
+def test_strength_leaves_the_work_scale_that_holds_the_latency(session, clip, backend):
+    derainer = Derainer(backend=backend)
+    session._parts.load = lambda network: derainer
+    session.open(clip)
+    wait_until(lambda: session.heard.figures)
+    derainer.settings = replace(derainer.settings, work_scale=0.5)  # as the governor does
+    session.set_strength(0.7)
+    session.set_comparing(False)
+    assert derainer.settings == DerainSettings(strength=0.7, work_scale=0.5, temporal=False)
 
 
 def test_a_paused_frame_is_what_the_file_will_have(session, tmp_path, backend):
