@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
@@ -193,7 +193,7 @@ def live_command(
     derain_settings = DerainSettings(
         weights, backend, device, precision, strength=strength, tile=parse_tile(tile), work_scale=work_scale
     )
-    with failure_as_json(without_password(source)) if as_json else nullcontext():
+    with failure_as_json(without_password(source), is_wanted=as_json):
         live = open_source(source, source_settings)
         derainer = _load(derain_settings)
         if window is not None:
@@ -203,7 +203,8 @@ def live_command(
         stack.push(live)
         signals = stack.enter_context(_stopped_by_signals(live))
         if live.is_seekable:  # a camera goes on meanwhile, a file waits for the network
-            derainer.warm_up(live.info.size)
+            with failure_as_json(live.name, is_wanted=as_json):
+                derainer.warm_up(live.info.size)
         progress = stack.enter_context(closing(derain_live(live, derainer, sinks, settings=settings)))
         followed = progress if quiet else follow(progress, live.name)
         for step in with_stats(followed) if stats else followed:

@@ -22,12 +22,13 @@ LINE_SECONDS = 10
 
 
 @contextmanager
-def failure_as_json(name: str) -> Iterator[None]:
-    """Print an error that comes before there is a report as a JSON object too."""
+def failure_as_json(name: str, *, is_wanted: bool) -> Iterator[None]:
+    """Print an error that comes before there is a report as a JSON object too, where that is wanted."""
     try:
         yield
     except DerainError as error:
-        console.print_json({"input": name, "error": str(error)})
+        if is_wanted:
+            console.print_json({"input": name, "error": str(error)})
         raise
 
 

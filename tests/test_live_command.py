@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from nerdrain_rt import live_command
 from nerdrain_rt.command_options import parse_duration, parse_size
-from nerdrain_rt.errors import CameraError, MediaError, UsageError
+from nerdrain_rt.errors import BackendError, CameraError, MediaError, UsageError
 from nerdrain_rt.media.live_stream import without_password
 from tests import clips
+from tests.fakes import FakeBackend
 from tests.live_parts import PATIENCE_SECONDS, make_derainer, serving, transport_stream
 
 SMALL = ("test", "--size", "64x48", "--rate", "25", "--strength", "0")
@@ -87,6 +88,17 @@ def test_a_source_that_is_not_there_is_told_of_as_json_too(source):
     result = live(source, "--json")
     report = json.loads(result.stdout)
     assert report == {"input": without_password(source), "error": str(result.exception)}
+
+
+def test_a_network_that_fails_before_the_first_frame_is_told_of_as_json_too(tmp_path, monkeypatch):
+    def fail(_: object) -> None:
+        raise BackendError("cpu: out of memory even in tiles of 64")
+
+    clip = clips.video(tmp_path / "a.mkv", size=(48, 64), frames=2, codec="ffv1")
+    monkeypatch.setattr(live_command, "Derainer", lambda settings: make_derainer(FakeBackend(fail)))
+    result = live(clip, "--realtime", "--json")
+    assert isinstance(result.exception, BackendError)
+    assert json.loads(result.stdout) == {"input": str(clip), "error": str(result.exception)}
 
 
 @pytest.mark.parametrize(
