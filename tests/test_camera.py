@@ -1,5 +1,6 @@
 """Cameras, without one: what is asked of FFmpeg, which camera a name means, and what is said when there is none."""
 
+import errno
 import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,7 +11,7 @@ import pytest
 from nerdrain_rt import doctor
 from nerdrain_rt.errors import CameraError, UsageError
 from nerdrain_rt.media import camera, live_stream
-from nerdrain_rt.media.camera import Camera, camera_modes, list_cameras, parse_modes
+from nerdrain_rt.media.camera import NON_BLOCKING, Camera, camera_modes, list_cameras, parse_modes
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
 
 V4L2 = """\
@@ -81,7 +82,9 @@ def test_motion_jpeg_is_asked_for_first_with_size_and_rate(two_cameras):
     settings = LiveSourceSettings(size=(720, 1280), rate=Fraction(30))
     with open_source("Dash Cam", settings) as source:
         pass
-    assert asked == [("/dev/video2", "v4l2", {"video_size": "1280x720", "framerate": "30", "input_format": "mjpeg"})]
+    [(file, system, options)] = asked
+    assert (file, system) == ("/dev/video2", "v4l2")
+    assert options.items() >= {"video_size": "1280x720", "framerate": "30", "input_format": "mjpeg"}.items()
     assert source.warnings == ["Dash Cam: gives 64x48, not 1280x720"]
 
 
@@ -136,6 +139,36 @@ def test_an_unplugged_camera_is_found_again(two_cameras, monkeypatch):
     assert source.warnings[1].startswith("Dash Cam: back after")
     assert pts == sorted(set(pts))
     assert len(asked) == 2
+
+
+class Polled:
+    """A container that does not wait: it has so many packets, between each two of them nothing yet."""
+
+    def __init__(self, container, packets):
+        self.container, self.packets = container, packets
+
+    def __getattr__(self, name):
+        return getattr(self.container, name)
+
+    def demux(self, streams):
+        if self.packets:
+            self.packets -= 1
+            yield next(self.container.demux(streams))
+        raise av.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+@pytest.mark.parametrize("packets", [0, 3])
+def test_a_camera_that_falls_silent_is_lost(two_cameras, monkeypatch, packets):
+    asked, _ = two_cameras
+    open_test_picture = av.open
+    monkeypatch.setattr(live_stream.av, "open", lambda *args, **rest: Polled(open_test_picture(*args, **rest), packets))
+    settings = LiveSourceSettings(read_timeout_seconds=0.1, reconnect_seconds=0, has_sound=False)
+    pts = []
+    lost = pytest.raises(CameraError, match=r"^Dash Cam: lost: no data within 0\.1 s$")
+    with lost, open_source("Dash Cam", settings) as source:
+        pts.extend(frame.pts for frame in source)
+    assert len(pts) == packets
+    assert asked[0][2]["fflags"] == NON_BLOCKING
 
 
 def test_what_is_no_camera_is_told_with_those_there_are(two_cameras):

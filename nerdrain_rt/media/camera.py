@@ -21,6 +21,8 @@ from nerdrain_rt.media.live_stream import Address, LiveStream
 
 SYSTEMS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 """FFmpeg's input for cameras on each system."""
+NON_BLOCKING = "+4"
+"""AVFMT_FLAG_NONBLOCK, which has no name as an option: where FFmpeg waits for a device, no timeout ends that."""
 COMPRESSED = {"mjpeg", "h264", "hevc"}
 ADVICE = {
     errno.EACCES: "; add your user to the group video",
@@ -111,7 +113,7 @@ class LiveCamera(LiveStream):
 
 def _options(system: str, settings: LiveSourceSettings, pixel_format: str | None) -> dict[str, str]:
     """FFmpeg's options for a device."""
-    options = {}
+    options = {"fflags": NON_BLOCKING}
     if settings.size:
         options["video_size"] = f"{settings.size[1]}x{settings.size[0]}"
     if settings.rate:

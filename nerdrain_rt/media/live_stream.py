@@ -38,6 +38,8 @@ IN_PIECES = {"hls", "dash"}
 """Demuxers that get seconds of pictures at once, which are to be shown one after the other."""
 MOST_WARNINGS = 50
 """Of a run of weeks the last ones are kept; a loss has its number, so that each is told of."""
+POLL_SECONDS = 0.002
+"""Between looks at a device that has nothing yet."""
 FAULTS_IN_A_ROW = 100
 """Packets that cannot be read or decoded, without a picture between, after which a source counts as lost."""
 
@@ -219,10 +221,11 @@ class _Connection:
                 metadata_errors="surrogateescape",
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = _reason(error, settings.open_timeout_seconds)
             if time.monotonic() - began >= settings.open_timeout_seconds:
-                reason = _late(settings.open_timeout_seconds)  # RTSP calls silence invalid data
-            elif "://" in address.file and getattr(error, "errno", None) == errno.EIO:
+                # RTSP calls silence invalid data, a device calls it not permitted
+                raise self.error(_late(settings.open_timeout_seconds)) from None
+            reason = _reason(error, settings.open_timeout_seconds)
+            if "://" in address.file and getattr(error, "errno", None) == errno.EIO:
                 reason += "; is the host's name right?"  # all that FFmpeg tells of a name that nobody knows
             raise self.error(reason) from error
         try:
@@ -279,11 +282,18 @@ class _Connection:
 
     def _packets(self, streams: list[Stream]) -> Iterator[tuple[float, Packet[Stream]]]:
         faults = 0
+        silent_since: float | None = None
         while True:
             try:
                 for packet in self._container.demux(streams):
-                    faults = 0
+                    faults, silent_since = 0, None
                     yield time.monotonic(), packet
+            except av.BlockingIOError:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > self._settings.read_timeout_seconds:
+                    raise self.error(f"lost: {_late(self._settings.read_timeout_seconds)}") from None
+                time.sleep(POLL_SECONDS)
+                continue
             except av.InvalidDataError as error:
                 faults += 1
                 if faults < FAULTS_IN_A_ROW:
