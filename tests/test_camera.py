@@ -58,6 +58,19 @@ def test_cameras_are_listed_by_number(two_cameras):
     assert list_cameras() == [Camera("/dev/video2", "Dash Cam HD"), Camera("/dev/video10", "Capture Card")]
 
 
+def test_two_cameras_of_one_name_are_told_apart_on_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    devices = [Device("@device_pnp_1", "HD Webcam"), Device("@device_pnp_2", "HD Webcam"), Device("@device_sw", "OBS")]
+    monkeypatch.setattr(camera, "enumerate_input_devices", lambda system: devices)
+    opened = []
+    monkeypatch.setattr(camera, "LiveCamera", lambda name, file, *rest: opened.append((name, file)))
+    assert [camera.address for camera in list_cameras()] == ["@device_pnp_1", "@device_pnp_2", "OBS"]
+    for name in ("0", "1", "2", "HD Webcam", "@device_pnp_2"):
+        open_source(name)
+    files = ["@device_pnp_1", "@device_pnp_2", "OBS", "@device_pnp_1", "@device_pnp_2"]
+    assert [file for _, file in opened] == [f"video={file}" for file in files]
+
+
 def test_no_camera_support_is_no_cameras(monkeypatch):
     monkeypatch.setattr(sys, "platform", "plan9")
     assert list_cameras() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ class Camera:
     """A camera that can be opened."""
 
     address: str
-    """What `open_source` takes: a path on Linux, a number on macOS, a name on Windows."""
+    """What `open_source` takes: a path on Linux, a number on macOS, on Windows a name or, of several, the device's."""
     name: str
 
 
@@ -57,7 +58,12 @@ def list_cameras() -> list[Camera]:
     if system == "avfoundation":
         return [Camera(str(index), device.description or device.name) for index, device in enumerate(found)]
     if system == "dshow":
-        return [Camera(device.description or device.name, device.description) for device in found]
+        count = Counter(device.description for device in found)
+        told_apart = {name for name in count if name and count[name] == 1}  # else FFmpeg takes the first of that name
+        return [
+            Camera(device.description if device.description in told_apart else device.name, device.description)
+            for device in found
+        ]
     return sorted((Camera(device.name, device.description) for device in found), key=_number)
 
 
