@@ -7,7 +7,7 @@ import glob
 import logging
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from nerdrain_gui.network import LoadDerainer, Network, in_words
 _log = logging.getLogger(__name__)
 translate = QCoreApplication.translate
 TELL_SECONDS = 0.2
+CLOSING_SECONDS = 20
+"""The longest wait for a thread inside a slow network to close its file; the window is hidden by then."""
 
 
 class JobWorker:
@@ -44,14 +46,18 @@ class JobWorker:
         self.may_run.set()
 
     def discard_leftovers(self) -> None:
-        """Remove the unfinished file while the thread is still at it."""
+        """Remove the unfinished file while the thread is still at it; on Windows it has to close it first."""
         from nerdrain_rt.media.target import partial_stem
 
         if self.target is not None:
             stem = glob.escape(partial_stem(self.target))
             for partial in self.target.parent.glob(f".{stem}.????????.partial{self.target.suffix}"):
-                with suppress(OSError):
-                    partial.unlink()
+                try:
+                    partial.unlink(missing_ok=True)
+                except PermissionError:
+                    self.thread.join(CLOSING_SECONDS)  # it removes the file itself
+                except OSError as error:
+                    _log.info("%s: not removed: %s", partial, error)
 
     def _run(self) -> None:
         try:

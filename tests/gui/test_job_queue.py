@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -267,6 +268,24 @@ def test_shutting_down_within_a_slow_frame_gives_up_waiting_and_clears_up(queue,
     assert not queue.shut_down(0.2)
     queue.discard_leftovers()
     assert time.monotonic() - started < 1
+    assert not leftovers(clip.parent)
+
+
+def test_a_file_that_cannot_be_removed_while_it_is_open_is_waited_for(queue, clip, backend, monkeypatch):
+    backend.seconds = 1.0
+    queue.add([str(clip)], JobOptions())
+    queue.start()
+    wait_until(lambda: backend.shapes and leftovers(clip.parent))
+    assert not queue.shut_down(0.1)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise PermissionError(13, "used by another process")  # as Windows says
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    queue.discard_leftovers()
     assert not leftovers(clip.parent)
 
 
