@@ -13,6 +13,7 @@ from nerdrain_rt.errors import CameraError, UsageError
 from nerdrain_rt.media import camera, live_stream
 from nerdrain_rt.media.camera import NON_BLOCKING, Camera, camera_modes, list_cameras, parse_modes
 from nerdrain_rt.media.live_source import LiveSourceSettings, open_source
+from tests import clips
 
 V4L2 = """\
 [video4linux2,v4l2 @ 0x5581] Raw       :     yuyv422 :           YUYV 4:2:2 : 640x480 1280x720
@@ -182,6 +183,39 @@ def test_a_camera_that_falls_silent_is_lost(two_cameras, monkeypatch, packets):
         pts.extend(frame.pts for frame in source)
     assert len(pts) == packets
     assert asked[0][2]["fflags"] == NON_BLOCKING
+
+
+class Mapped:
+    """A container whose packets lie in memory of the device."""
+
+    def __init__(self, container, said):
+        self.container, self.said = container, said
+
+    def __getattr__(self, name):
+        return getattr(self.container, name)
+
+    def demux(self, streams):
+        try:
+            for packet in self.container.demux(streams):
+                self.said.append(packet.buffer_ptr)
+                yield packet
+        finally:
+            self.said.append("let go")
+
+    def close(self):
+        self.said.append("closed")
+        self.container.close()
+
+
+def test_nothing_of_a_camera_is_held_when_it_is_closed(monkeypatch, tmp_path):
+    clip = clips.video(tmp_path / "raw.nut", codec="rawvideo", pixel_format="yuyv422", size=(48, 64), frames=3)
+    said, container = [], av.open(str(clip))
+    monkeypatch.setattr(live_stream.av, "open", lambda *_, **__: Mapped(container, said))
+    with live_stream.LiveStream(live_stream.Address("Dash Cam", str(clip)), LiveSourceSettings()) as source:
+        picture = next(iter(source)).picture
+        in_packet = said[0] <= picture.planes[0].buffer_ptr < said[0] + 48 * 64 * 2
+    assert not in_packet
+    assert said[-2:] == ["let go", "closed"]
 
 
 def test_what_is_no_camera_is_told_with_those_there_are(two_cameras):

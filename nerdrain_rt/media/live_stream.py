@@ -6,7 +6,7 @@ import errno
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -97,7 +97,6 @@ class LiveStream(LiveSource):
     def _connect(self) -> None:
         """Open the source and wait for the first picture."""
         self._connection = connection = _Connection(self._address, self.settings)
-        self._items = connection.items()
         try:
             self._first = self._first_picture(connection)
         except BaseException:
@@ -107,7 +106,7 @@ class LiveStream(LiveSource):
 
     def _first_picture(self, connection: _Connection) -> tuple[float, av.VideoFrame]:
         deadline = self.clock.now() + self.settings.open_timeout_seconds
-        for arrived, item in self._items:
+        for arrived, item in connection.items:
             if isinstance(item, av.VideoFrame):
                 return arrived, item
             if self.clock.now() > deadline:
@@ -133,7 +132,7 @@ class LiveStream(LiveSource):
         first, self._first = self._first, None
         self._timeline.forget()
         yield from self._placed(*first)
-        for arrived, item in self._items:
+        for arrived, item in connection.items:
             if self._is_stopped:
                 return
             if isinstance(item, av.VideoFrame):
@@ -243,8 +242,11 @@ class _Connection:
         """Whether the source has a known end: a recording that is served."""
         self.is_paced = address.is_paced or self.has_end or bool(names & IN_PIECES)
         self._has_times = not names & WITHOUT_TIMES
+        self.items = self._items()
+        """Each picture or packet of sound with the moment it came in; raises where the source is lost."""
 
     def close(self) -> None:
+        self.items.close()  # lets go of the packet at hand, which may lie in memory of the device
         self._container.close()
 
     def error(self, reason: str) -> DerainError:
@@ -257,8 +259,7 @@ class _Connection:
             return None
         return float(time * picture.time_base)
 
-    def items(self) -> Iterator[tuple[float, av.VideoFrame | Packet[Stream]]]:
-        """Each picture or packet of sound with the moment it came in; raises where the source is lost."""
+    def _items(self) -> Generator[tuple[float, av.VideoFrame | Packet[Stream]]]:
         streams: list[Stream] = [self.video] if self._sound is None else [self.video, self._sound]
         faults = 0
         for arrived, packet in self._packets(streams):
@@ -277,6 +278,8 @@ class _Connection:
                 continue
             for picture in pictures:
                 faults = 0
+                if self.video.codec_context.name == "rawvideo":
+                    picture.make_writable()  # a copy: the packet's memory is the device's, and gone when that is closed
                 came = picture.opaque if isinstance(picture.opaque, float) else arrived
                 yield came, picture
 
