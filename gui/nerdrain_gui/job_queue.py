@@ -12,7 +12,7 @@ from typing import Any
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, QTimer, pyqtSignal
 
 from nerdrain_gui.job_worker import JobWorker
-from nerdrain_gui.jobs import FileJob, JobOptions, State, queue_file, read_jobs, write_jobs
+from nerdrain_gui.jobs import FileJob, JobOptions, State, hold_queue, queue_file, read_jobs, write_jobs
 from nerdrain_gui.network import LoadDerainer, Network, load_derainer, remembering
 from nerdrain_gui.outlet import Outlet
 from nerdrain_gui.words import state_in_words
@@ -48,7 +48,8 @@ class JobQueue(QAbstractTableModel):
         super().__init__(parent)
         self._load = remembering(load)
         self._path = path or queue_file()
-        self.jobs: list[FileJob] = read_jobs(self._path)
+        self._hold = hold_queue(self._path)
+        self.jobs: list[FileJob] = read_jobs(self._path) if self._hold else []
         self.network = Network()
         self._outlet = Outlet(self)
         self._worker: JobWorker | None = None
@@ -146,7 +147,9 @@ class JobQueue(QAbstractTableModel):
         self._changed()
 
     def save(self) -> None:
-        """Write the queue to disk; a failure is told and does not stop the work."""
+        """Write the queue to disk, if no other window has one there; a failure is told and does not stop the work."""
+        if self._hold is None:
+            return
         try:
             write_jobs(self._path, self.jobs)
         except OSError as error:
@@ -161,6 +164,9 @@ class JobQueue(QAbstractTableModel):
         if worker is not None:
             worker.cancel()
         self.save()
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
         if worker is None:
             return True
         worker.thread.join(timeout_seconds)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import filelock
 import platformdirs
 
 _log = logging.getLogger(__name__)
@@ -116,6 +117,19 @@ def free_target(job: FileJob) -> Path:
 def queue_file() -> Path:
     """Where the queue is kept."""
     return platformdirs.user_data_path("nerdrain-rt") / "queue.json"
+
+
+def hold_queue(path: Path) -> filelock.BaseFileLock | None:
+    """Keep other windows from the queue until the lock is released; None where one of them has it."""
+    lock = filelock.FileLock(path.with_suffix(".lock"), blocking=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    except (OSError, NotImplementedError) as error:
+        _log.warning("%s: the queue is not held against other windows: %s", path, error)
+    return lock
 
 
 def read_jobs(path: Path) -> list[FileJob]:

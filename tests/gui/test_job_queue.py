@@ -175,6 +175,22 @@ def test_queue_survives_a_restart(queue, clip, load, backend, tmp_path):
     assert not leftovers(clip.parent)
 
 
+def test_a_second_window_begins_with_an_empty_queue_and_leaves_the_first_ones_alone(queue, clip, load, tmp_path):
+    queue.add([str(clip)], JobOptions())
+    queue.save()
+
+    second = JobQueue(load=load, path=tmp_path / "queue.json")
+    assert second.jobs == []
+    second.add([str(tmp_path / "other.mp4")], JobOptions())
+    second.shut_down(5)
+
+    assert [job.source for job in read_jobs(tmp_path / "queue.json")] == [str(clip)]
+    queue.shut_down(5)
+    third = JobQueue(load=load, path=tmp_path / "queue.json")
+    assert [job.source for job in third.jobs] == [str(clip)]
+    third.shut_down(5)
+
+
 def test_finished_jobs_keep_their_report_over_a_restart(queue, clip, load, tmp_path):
     queue.add([str(clip)], JobOptions())
     queue.start()
