@@ -10,6 +10,7 @@ import torch
 from nerdrain_gui.network import Network
 from nerdrain_gui.picture import Wanted
 from nerdrain_gui.session import Session
+from PyQt6.QtTest import QTest
 
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.errors import BackendError, MediaError
@@ -131,11 +132,20 @@ def test_a_paused_frame_is_what_the_file_will_have(session, tmp_path, backend):
     assert (in_file[True] != in_file[False]).any()
 
 
+def let_the_last_frames_come(figures):
+    """Those that were on their way when the file was paused."""
+    count = 0
+    while len(figures) > count:
+        count = len(figures)
+        QTest.qWait(300)
+
+
 def test_strength_acts_on_the_frame_of_a_paused_file(session, clip):
     session.open(clip)
     wait_until(lambda: session.heard.figures)
     session.toggle_pause()
     wait_until(lambda: session.heard.figures[-1].is_still and session.heard.picture.view == "wipe")
+    let_the_last_frames_come(session.heard.figures)
     position = session.heard.figures[-1].position
     session.set_strength(0.0)
     wait_until(lambda: len({gray(image) for image in session.heard.picture.images}) == 1)
