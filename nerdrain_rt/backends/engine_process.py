@@ -89,6 +89,7 @@ def _end_when(is_cancelled: threading.Event, process: subprocess.Popen[str]) -> 
     while process.poll() is None:
         if is_cancelled.wait(0.5):
             process.kill()
+            return
 
 
 def main() -> None:
