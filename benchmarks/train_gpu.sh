@@ -74,7 +74,7 @@ else
     echo "== $change"
     "$change" "$recipe" >"$run/recipe.toml"
     code=0
-    train $((seconds - SECONDS - ending)) --from "${FROM:-nerdrain-s-3}" "$@" || code=$?
+    train $((seconds - SECONDS - ending)) --from "${FROM:-nerdrain-s-4}" "$@" || code=$?
     if [ "$code" = 0 ] || [ -e "$run/checkpoint.pt" ]; then break; fi
   done
 fi

@@ -24,10 +24,10 @@ from nerdrain_rt.model.update import differences, updated
 
 BASE = "nerdrain-s"
 """The bundled weights that others are kept as updates of."""
-DEFAULT = "nerdrain-s-3"
+DEFAULT = "nerdrain-s-4"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "weights"
 BUNDLED = {
-    DEFAULT: "fafcd0178f6cd7e5be39968b2c1fab221640bd79e20c371c77369fdb7fa0fac4",
+    DEFAULT: "37a136f118c655f60e786871320ffedd051585de835443fabbc61497dbd7d93c",
     BASE: "aace56acdbd0db4be09d494250cd1d4fff4417106bd831610aec0452862a26c7",
 }
 """The weights in the package, by name, with the SHA-256 of their file."""
