@@ -6,7 +6,6 @@ import copy
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -20,11 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from nerdrain_rt.errors import DerainError, UsageError, WeightsError, first_line
-from nerdrain_rt.model.checkpoint import read_torch
 from nerdrain_rt.model.net import Block, NerdRain, NetConfig, Outputs
 from nerdrain_rt.model.weights import save_weights
 from nerdrain_rt.stages import Prefetch
 from nerdrain_rt.training.batches import Batch, Batches
+from nerdrain_rt.training.checkpoints import (
+    NOT_ON_RESUMING,
+    PLAN,
+    differences,
+    plan_of,
+    read_checkpoint,
+    write_checkpoint,
+)
 from nerdrain_rt.training.logs import RunLog, StepLog
 from nerdrain_rt.training.losses import derain_loss
 from nerdrain_rt.training.muon import Muon, hidden_kernels
@@ -42,14 +48,6 @@ WEIGHTS = "weights.safetensors"
 EXACT_WEIGHTS = "weights-fp32.safetensors"
 """The same in full precision, to train on from."""
 MOST_BAD_STEPS = 20
-NOT_ON_RESUMING = {"width", "head_width", "optimizer"}
-PLAN = ("steps", "decay_steps", "crops")
-FREE_ON_RESUMING = {
-    "steps", "decay_steps", "checkpoint_minutes", "compile", "validate_every", "validation_images", "validation_size",
-}  # fmt: skip
-
-
-_DEFAULT = TrainSettings()
 
 
 class Diverged(DerainError):
@@ -244,7 +242,7 @@ class Trainer:
         """
         path = path or self.folder / CHECKPOINT
         state = read_checkpoint(path)
-        others = _different(state["settings"], self.settings)
+        others = differences(state["settings"], self.settings)
         if fixed := [text for name, text in others.items() if name in NOT_ON_RESUMING]:
             raise WeightsError(f"{path}: of another network than the recipe's: {', '.join(fixed)}")
         try:
@@ -252,8 +250,7 @@ class Trainer:
         except Exception as error:
             raise WeightsError(f"{path}: not a checkpoint of this program ({first_line(error)})") from error
         if is_fitted:
-            plan = {name: state["settings"].get(name, getattr(_DEFAULT, name)) for name in PLAN}
-            self.settings = self._batches.settings = replace(self.settings, **plan)
+            self.settings = self._batches.settings = replace(self.settings, **plan_of(state["settings"]))
         if others := {name: text for name, text in others.items() if not (is_fitted and name in PLAN)}:
             _log.warning("%s: goes on with another recipe: %s", path, ", ".join(others.values()))
 
@@ -336,62 +333,6 @@ def compile_blocks(net: NerdRain) -> None:
     for module in net.modules():
         if isinstance(module, Block):
             module.compile(dynamic=False)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `write_checkpoint` wrote, nothing in it run; raises WeightsError where it is none."""
-    if not path.exists():
-        raise WeightsError(f"{path}: no such file; begin without --resume")
-    state = read_torch(path)  # on the CPU: AdamW counts its steps there, and asks for them one by one
-    if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
-        raise WeightsError(f"{path}: not a checkpoint of a training")
-    return state
-
-
-def _different(kept: Mapping[str, Any], settings: TrainSettings) -> dict[str, str]:
-    """In words what a checkpoint's recipe has otherwise, by name, but for what each slice may have its own of."""
-    now, before, default = (
-        json.loads(json.dumps(it, default=str)) for it in (asdict(settings), kept, asdict(_DEFAULT))
-    )
-    # Kinds of rain that a checkpoint does not know were not drawn; what else a kind has no recipe says.
-    for table in (now, before, default):
-        if "rain" in table:
-            table["rain"] = {name: table["rain"].get(name, 0.0) for name in settings.rain.shares}
-    changes = {}
-    for name, value in now.items():
-        old = before.get(name, value if name in NOT_ON_RESUMING else default[name])
-        if old != value and name not in FREE_ON_RESUMING:
-            one, other = _unlike(old, value)
-            changes[name] = f"{name} {_short(one)} is now {_short(other)}"
-    return changes
-
-
-def _unlike(old: Any, new: Any) -> tuple[Any, Any]:
-    """The same, of two tables what differs."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return old, new
-    names = [name for name in new if old.get(name) != new[name]]
-    return {name: old.get(name) for name in names}, {name: new.get(name) for name in names}
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a file of torch whole or not at all; raises WeightsError, the file before it kept."""
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: cannot be written, what was there before is kept: {reason}") from error
 
 
 def make_folder(folder: Path) -> None:
