@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nerdrain_rt.derainer import Derainer, DerainSettings
     from nerdrain_rt.errors import BackendError, DerainError, MediaError, UsageError, WeightsError
+    from nerdrain_rt.media.image import ImageReport, derain_image
     from nerdrain_rt.media.writer import OutputSettings
     from nerdrain_rt.model.weights import load_weights
     from nerdrain_rt.pipeline import Progress, VideoReport, derain_video
@@ -18,12 +19,14 @@ __all__ = [
     "DerainError",
     "DerainSettings",
     "Derainer",
+    "ImageReport",
     "MediaError",
     "OutputSettings",
     "Progress",
     "UsageError",
     "VideoReport",
     "WeightsError",
+    "derain_image",
     "derain_video",
     "load_weights",
 ]
@@ -31,6 +34,7 @@ __all__ = [
 _HOMES = {
     "derainer": ("DerainSettings", "Derainer"),
     "errors": ("BackendError", "DerainError", "MediaError", "UsageError", "WeightsError"),
+    "media.image": ("ImageReport", "derain_image"),
     "media.writer": ("OutputSettings",),
     "model.weights": ("load_weights",),
     "pipeline": ("Progress", "VideoReport", "derain_video"),
