@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from benchmarks import quality
-from benchmarks.quality import CLIPS, INTENSITIES, LOOKS, SCENES, Data, Quality
+from benchmarks.quality import APART, CLIPS, INTENSITIES, LOOKS, SCENES, Data, Quality
 from nerdrain_rt.derainer import Derainer, DerainSettings
 from nerdrain_rt.evaluation.metrics import EQUAL_DB
 from nerdrain_rt.evaluation.pictures import read_pictures, to_tensor
@@ -113,6 +113,19 @@ def test_network_that_takes_away_what_rain_adds_gains(data):
     derainer = Derainer(DerainSettings(tile=0), backend=FakeBackend(lambda rainy: torch.full_like(rainy, -added)))
 
     assert Quality(derainer, data).looks()["kinds"]["heavy"]["gain"] > 0
+
+
+def test_drops_of_short_exposures_are_measured_apart_from_the_mean(data):
+    derainer = Derainer(DerainSettings(tile=0), backend=FakeBackend(lambda rainy: torch.full_like(rainy, -0.01)))
+
+    whole, kinds = Quality(derainer, data).looks().values()
+    short = kinds.pop(APART)
+
+    assert set(kinds) == {"light", "heavy", "fine", "thick", "optical"}
+    assert whole["gain"] == pytest.approx(np.mean([it["gain"] for it in kinds.values()]), abs=1e-3)
+    assert whole["images"] == sum(it["images"] for it in kinds.values())
+    assert short["gain"] != pytest.approx(whole["gain"], abs=0.1)
+    assert short["images"] == 2
 
 
 def test_harm_to_dry_photographs_is_measured_and_the_worst_shown(data):
