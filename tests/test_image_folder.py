@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,7 +28,7 @@ def write(path: Path, samples: np.ndarray = RGB) -> Path:
 
 
 def test_images_come_in_numeric_order_without_hidden_ones(tmp_path: Path) -> None:
-    for name in ("10.png", "2.png", "._2.png", "1.PNG", "sub/3.jpg"):
+    for name in ("10.png", "2.png", "._2.png", "1.PNG", "sub/3.jpg", ".thumbnails/4.png"):
         write(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not an image")
     found = [path.relative_to(tmp_path).as_posix() for path in find_images(str(tmp_path))]
@@ -37,6 +40,35 @@ def test_empty_and_missing_folders_are_named(tmp_path: Path) -> None:
         find_images(tmp_path)
     with pytest.raises(MediaError, match=r"nowhere: no such folder$"):
         find_images(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("path", ["sub", "sub/lost.png"])
+def test_what_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Else fewer images would be measured without a word. The superuser may read everything, so it is refused here."""
+
+    def forbid(function: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(place: Any, *arguments: Any, **options: Any) -> Any:
+            if os.fspath(place) == str(tmp_path / path):
+                raise PermissionError(13, "Permission denied", os.fspath(place))
+            return function(place, *arguments, **options)
+
+        return guarded
+
+    write(tmp_path / "a.png")
+    write(tmp_path / "sub" / "lost.png")
+    for name in ("scandir", "stat"):
+        monkeypatch.setattr(os, name, forbid(getattr(os, name)))
+
+    with pytest.raises(MediaError, match=f"^{tmp_path / path}: permission denied$"):
+        find_images(tmp_path)
+
+
+def test_link_to_nothing_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+
+    with pytest.raises(MediaError, match=r"b\.png: no such file"):
+        find_images(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +19,17 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 
 def find_images(folder: Path | str) -> list[Path]:
-    """The images below a folder without hidden ones, "2" before "10"; MediaError where there are none."""
+    """The images below a folder without hidden ones, "2" before "10".
+
+    Raises MediaError where there are none, and for what cannot be looked into, which may hold some.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder")
-    found = [path for path in folder.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    try:
+        found = [path for path in _files(folder) if stat.S_ISREG(path.stat().st_mode)]
+    except OSError as error:
+        raise MediaError(f"{error.filename}: {explain(error)}") from error
     if not found:
         raise MediaError(f"{folder}: no images in this folder; it takes {', '.join(sorted(IMAGE_SUFFIXES))}")
     return sorted(found, key=_numeric_order)
@@ -52,6 +61,18 @@ def lost_by_reading(path: Path) -> list[str]:
         is_clear = file.has_transparency_data and np.asarray(file.convert("RGBA"))[..., 3].min() < 255
     is_found = {"alpha": is_clear, "16 bits": is_deep, "gray": is_gray}
     return [name for name, found in is_found.items() if found]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What is named as an image below a folder; raises OSError for a folder that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _numeric_order(path: Path) -> list[str | int]:
