@@ -71,6 +71,12 @@ def test_link_to_nothing_is_named(tmp_path: Path) -> None:
         find_images(tmp_path)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_numbers_without_a_known_white_are_refused(tmp_path: Path, kind: type) -> None:
+    with pytest.raises(MediaError, match="whose white is not known"):
+        read_image(write(tmp_path / "a.tif", GRAY.astype(kind)))
+
+
 @pytest.mark.parametrize(
     ("samples", "rgb"),
     [

@@ -38,13 +38,14 @@ def find_images(folder: Path | str) -> list[Path]:
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """H W 3 RGB: gray is repeated, alpha dropped, 16 bits are cut to 8, rotation tags are applied.
 
-    Raises MediaError for what is no image, of floating point or damaged.
+    Raises MediaError for what is no image, of floating point or 32-bit integers, or damaged.
     """
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
-            if picture.mode == "F":
-                raise MediaError(f"{path}: holds floating-point numbers, whose white is not known")
+            if picture.mode in ("F", "I"):
+                numbers = "floating-point numbers" if picture.mode == "F" else "integers of 32 bits"
+                raise MediaError(f"{path}: holds {numbers}, whose white is not known")
             if picture.mode.startswith("I"):
                 picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
             return np.array(picture.convert("RGB"))
