@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -173,6 +174,26 @@ def test_pairs_in_one_image_are_its_halves(tmp_path):
     write(tmp_path / "1.png", noise(32, 33))
     with pytest.raises(MediaError, match=r"1\.png: has no target in its folder"):
         list(read_pairs(tmp_path, tmp_path))
+
+
+@pytest.mark.parametrize("names", [("rain-1", "norain-1"), ("pair",)])
+def test_one_folder_written_in_two_ways_is_one(tmp_path, monkeypatch, names):
+    """Else each image would be its own target."""
+    for seed, name in enumerate(names):
+        write(tmp_path / "set" / f"{name}.png", noise(seed=seed))
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    monkeypatch.chdir(tmp_path)
+
+    for other in (tmp_path / "set", Path("link"), Path("set/../set")):
+        (pair,) = read_pairs(Path("set"), other)
+        assert not np.array_equal(pair.rainy, pair.target)
+
+
+def test_folder_in_another_is_found_there_however_it_is_written(tmp_path, monkeypatch):
+    rainy, target = write(tmp_path / "1.png", noise()), write(tmp_path / "clear" / "1.png", noise())
+    monkeypatch.chdir(tmp_path)
+
+    assert match_images(tmp_path, Path("clear")) == {rainy: target}
 
 
 def test_equal_name_goes_before_a_similar_one(tmp_path):

@@ -86,6 +86,7 @@ def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
     (norain-1x2 to norain-1), DDN (900_14 to 900) and SPA (1_rain to 1gt). Raises MediaError for an image without
     partner.
     """
+    rainy, target = _alike(rainy, target)
     rainy_paths, target_paths = find_images(rainy), find_images(target)
     if rainy == target:
         rainy_paths = [path for path in rainy_paths if not _is_part(path)]
@@ -102,12 +103,20 @@ def match_images(rainy: Path, target: Path) -> dict[Path, Path]:
     return matches
 
 
+def _alike(rainy: Path, target: Path) -> tuple[Path, Path]:
+    """Both as they are, or in full where they are the same or within each other, however they were written."""
+    whole = rainy.resolve(), target.resolve()
+    is_nested = whole[0].is_relative_to(whole[1]) or whole[1].is_relative_to(whole[0])
+    return whole if is_nested else (rainy, target)
+
+
 def holds_images(source: Path) -> bool:
     """Whether it is an image or a folder of images, and no video."""
     return source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _pairs_of_images(rainy: Path, target: Path) -> Iterator[Pair]:
+    rainy, target = _alike(rainy, target)
     if rainy == target and rainy.is_dir() and not any(map(_is_named_target, paths := find_images(rainy))):
         _log.warning("%s: no targets by name; each image is taken for a pair, the rainy one its left half", rainy)
         yield from _halves(paths)
