@@ -25,6 +25,7 @@ from nerdrain_rt.evaluation.sheets import save_crops
 from nerdrain_rt.media.image_folder import read_image
 from nerdrain_rt.model.checkpoint import from_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
+from tests import clips
 from tests.fakes import FakeBackend
 from tests.test_net import published_tensor
 
@@ -103,6 +104,16 @@ def test_videos_of_different_length_are_refused(tmp_path):
 
     with pytest.raises(MediaError, match=r"target\.mkv: ends after 2 frames"):
         evaluate_pairs(derainer(), rainy, target)
+
+
+def test_damaged_video_is_no_success(tmp_path):
+    whole = clips.video(tmp_path / "whole.mkv", size=(48, 64), frames=144)
+    cut = clips.truncated(whole, tmp_path / "cut.mkv", keep=2 / 3)
+
+    assert measure_harm(derainer(), whole).changed_share == 0
+    with pytest.raises(MediaError, match=r"cut\.mkv: damaged, so figures of it would be wrong: ."):
+        measure_harm(derainer(), cut)
+    assert len(measure_harm(derainer(), cut, limit=3).rows) == 3
 
 
 def test_folder_against_video_is_refused(pairs, tmp_path):

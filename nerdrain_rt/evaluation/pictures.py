@@ -38,7 +38,10 @@ class Pair(NamedTuple):
 
 
 def read_pictures(source: Path) -> Iterator[Picture]:
-    """Every frame of a video, or every image of a folder with numbers in their names in numeric order."""
+    """Every frame of a video, or every image of a folder with numbers in their names in numeric order.
+
+    Raises MediaError for what cannot be read, and at the end of a video in which something was damaged.
+    """
     if holds_images(source):
         for path in find_images(source) if source.is_dir() else [source]:
             yield Picture(path.name, read_image(path))
@@ -46,6 +49,8 @@ def read_pictures(source: Path) -> Iterator[Picture]:
     with VideoReader(source) as reader:
         for index, frame in enumerate(reader):
             yield Picture(str(index), to_image(to_rgb(frame.picture, device=torch.device("cpu"))))
+        if reader.is_damaged:
+            raise MediaError(f"{source}: damaged, so figures of it would be wrong: {'; '.join(reader.warnings)}")
         for warning in reader.warnings:
             _log.warning("%s: %s", source, warning)
 
