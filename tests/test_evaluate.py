@@ -456,6 +456,8 @@ def test_sheet_puts_the_worst_first(run, pairs, tmp_path):
         ["--real", "a", "--target", "b"],
         ["--real", "a", "--harm", "b"],
         ["--harm", "a", "--csv", "missing/rows.csv"],
+        ["--harm", "a", "--csv", "a.png", "--sheet", "a.png"],
+        ["--harm", "a", "--sheet", "a.png", "--plot", "./a.png"],
     ],
 )
 def test_wrong_options_are_refused_before_any_work(run, arguments):

@@ -92,6 +92,9 @@ def eval_command(
     for path, suffixes in ((table, ()), (sheet, {".png"}), (plot, PLOT_SUFFIXES)):
         if path is not None:
             _check_output(path, suffixes, [shown, *([target] if target else [])], overwrite=overwrite)
+    outputs = [path.resolve() for path in (table, sheet, plot) if path]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("--csv, --sheet and --plot need a file each")
     if plot:
         require_matplotlib()
     derainer = Derainer(DerainSettings(weights, backend, device, precision, temporal=temporal))
