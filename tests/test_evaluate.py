@@ -508,6 +508,15 @@ def test_plot_is_drawn_of_everything_that_is_measured(run, pairs, tmp_path, what
     assert min(read_image(tmp_path / "plot.png").shape[:2]) > 300
 
 
+def test_plot_shows_the_name_as_it_is(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    write(tmp_path / "cost$_{$" / "a.png", noise())
+
+    result = run("--harm", tmp_path / "cost$_{$", "--plot", tmp_path / "plot.png")
+
+    assert result.exit_code == 0
+
+
 def test_plot_without_matplotlib_is_refused_before_any_work(run, pairs, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
