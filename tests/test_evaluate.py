@@ -437,6 +437,15 @@ def test_sheet_shows_input_output_target_and_difference(run, pairs, tmp_path):
     assert not difference.any()
 
 
+def test_sheet_shows_a_picture_much_wider_than_high(run, tmp_path):
+    write(tmp_path / "dry" / "a.png", noise(2, 2000))
+
+    result = run("--harm", tmp_path / "dry", "--sheet", tmp_path / "sheet.png")
+
+    assert result.exit_code == 0
+    assert read_image(tmp_path / "sheet.png").shape[1] == 3 * 800
+
+
 def test_sheet_puts_the_worst_first(run, pairs, tmp_path):
     write(pairs[0] / "1.png", noise(seed=9))
 

@@ -124,7 +124,7 @@ def _times(picture: npt.NDArray[Any], factor: float) -> Image:
 def _shrunk(picture: Image) -> PillowImage.Image:
     height, width = picture.shape[:2]
     image = PillowImage.fromarray(picture)
-    return image if width <= WIDEST else image.resize((WIDEST, round(height * WIDEST / width)))
+    return image if width <= WIDEST else image.resize((WIDEST, max(1, round(height * WIDEST / width))))
 
 
 def _fitted(image: PillowImage.Image) -> PillowImage.Image:
