@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -501,6 +502,18 @@ def test_wrong_outputs_are_refused_before_any_work(run, pairs, arguments):
 
     assert isinstance(result.exception, UsageError)
     assert str(result.exception).startswith(arguments[1])
+
+
+@pytest.mark.parametrize(("path", "locked"), [("new.csv", "."), ("old.csv", "old.csv")])
+def test_output_that_cannot_be_written_is_refused_before_any_work(run, tmp_path, monkeypatch, path, locked):
+    """The superuser may write everything, so the system's answer is made up here."""
+    (tmp_path / "old.csv").touch()
+    monkeypatch.setattr(os, "access", lambda asked, mode: mode != os.W_OK or asked != tmp_path / locked)
+
+    result = run("--harm", "missing", "--csv", tmp_path / path, "-y")
+
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).endswith("cannot be written: permission denied")
 
 
 @pytest.mark.parametrize(

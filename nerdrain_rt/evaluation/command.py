@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -153,6 +154,8 @@ def _check_output(path: Path, suffixes: Collection[str], sources: Iterable[Path]
         raise UsageError(f"{path}: is among what is measured; choose another name")
     if path.is_file() and not overwrite:
         raise UsageError(f"{path}: exists; allow overwriting (-y) or choose another name")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path}: cannot be written: permission denied")
 
 
 def _follow(comparisons: Iterable[Comparison], limit: int | None) -> Iterator[Comparison]:
