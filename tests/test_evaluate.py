@@ -234,6 +234,29 @@ def test_image_without_partner_is_named(pairs, tmp_path, side):
         evaluate_pairs(derainer(), *pairs)
 
 
+def test_what_is_left_out_of_pictures_is_told_once(run, tmp_path):
+    for name in ("1.png", "2.png"):
+        write(tmp_path / name, np.dstack((noise(), noise()[..., :1])))
+    write(tmp_path / "3.png", noise()[..., 0].astype(np.uint16) * 257)
+
+    result = run("--harm", tmp_path)
+
+    assert result.exit_code == 0
+    assert [line.split(": ")[:3] for line in result.stderr.splitlines()] == [
+        ["warning", str(tmp_path / "1.png"), "has alpha, which is left out; others are not named"],
+        ["warning", str(tmp_path / "3.png"), "has 16 bits, cut to 8; others are not named"],
+    ]
+
+
+def test_pictures_of_one_name_in_several_folders_are_told_apart(tmp_path):
+    for side, name in ((side, name) for side in ("input", "target") for name in ("a/1.png", "b/1.png")):
+        write(tmp_path / side / name, noise())
+    folders = tmp_path / "input", tmp_path / "target"
+
+    assert [pair.name for pair in read_pairs(*folders)] == ["a/1.png", "b/1.png"]
+    assert [row.name for row in measure_harm(derainer(), folders[0]).rows] == ["a/1.png", "b/1.png"]
+
+
 def test_folder_without_images_is_refused(tmp_path):
     with pytest.raises(MediaError, match="no images"):
         measure_harm(derainer(), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -85,6 +86,7 @@ def eval_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Score a network on pairs, or measure its harm on dry footage, its flicker, or what it leaves of real rain."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.Lines()], force=True)
     shown = _only_one(source, harm, flicker, real)
     if (source and not target) or ((harm or real) and target):
         raise UsageError("--input needs a --target, --flicker can have one, --harm and --real have none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,12 @@ from torch import Tensor
 from nerdrain_rt.color import to_rgb
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.evaluation.metrics import Image
-from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES, find_images, read_image
+from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES, find_images, lost_by_reading, read_image
 from nerdrain_rt.media.reader import VideoReader
 
 _log = logging.getLogger(__name__)
+
+_WHAT_BECOMES = {"alpha": "has alpha, which is left out", "16 bits": "has 16 bits, cut to 8"}
 
 
 class Picture(NamedTuple):
@@ -43,8 +45,9 @@ def read_pictures(source: Path) -> Iterator[Picture]:
     Raises MediaError for what cannot be read, and at the end of a video in which something was damaged.
     """
     if holds_images(source):
+        read = _image_reader()
         for path in find_images(source) if source.is_dir() else [source]:
-            yield Picture(path.name, read_image(path))
+            yield Picture(_label(path, source), read(path))
         return
     with VideoReader(source) as reader:
         for index, frame in enumerate(reader):
@@ -120,24 +123,46 @@ def holds_images(source: Path) -> bool:
     return source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES
 
 
+def _image_reader() -> Callable[[Path], Image]:
+    """`read_image` that tells once what is left out of pictures of each kind."""
+    told: set[str] = set()
+
+    def read(path: Path) -> Image:
+        image = read_image(path)
+        for loss in _WHAT_BECOMES.keys() & set(lost_by_reading(path)) - told:
+            _log.warning("%s: %s; others are not named", path, _WHAT_BECOMES[loss])
+            told.add(loss)
+        return image
+
+    return read
+
+
+def _label(path: Path, source: Path) -> str:
+    """The path below the folder, so that those of equal names in several can be told apart."""
+    return path.name if path == source else path.relative_to(source).as_posix()
+
+
 def _pairs_of_images(rainy: Path, target: Path) -> Iterator[Pair]:
     rainy, target = _alike(rainy, target)
     if rainy == target and rainy.is_dir() and not any(map(_is_named_target, paths := find_images(rainy))):
         _log.warning("%s: no targets by name; each image is taken for a pair, the rainy one its left half", rainy)
-        yield from _halves(paths)
+        yield from _halves(paths, rainy)
         return
     matches = match_images(rainy, target) if rainy.is_dir() else {rainy: target}
+    read = _image_reader()
     for left, right in matches.items():
-        yield Pair(left.name, read_image(left), read_image(right))
+        yield Pair(_label(left, rainy), read(left), read(right))
 
 
-def _halves(paths: Sequence[Path]) -> Iterator[Pair]:
+def _halves(paths: Sequence[Path], folder: Path) -> Iterator[Pair]:
+    read = _image_reader()
     for path in paths:
-        image = read_image(path)
+        image = read(path)
         middle, is_odd = divmod(image.shape[1], 2)
         if is_odd:
             raise MediaError(f"{path}: has no target in its folder, and its width of {image.shape[1]} has no halves")
-        yield Pair(path.name, *(np.ascontiguousarray(half) for half in (image[:, :middle], image[:, middle:])))
+        halves = (np.ascontiguousarray(half) for half in (image[:, :middle], image[:, middle:]))
+        yield Pair(_label(path, folder), *halves)
 
 
 def _pairs_of_frames(rainy: Path, target: Path) -> Iterator[Pair]:
