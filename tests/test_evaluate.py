@@ -562,6 +562,19 @@ def test_plot_shows_the_name_as_it_is(run, tmp_path):
     assert result.exit_code == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_names_that_are_no_text_are_written_with_escapes(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    name = os.fsdecode(b"caf\xe9")
+    write(tmp_path / name / f"{name}.png", noise())
+
+    outputs = "--csv", tmp_path / "rows.csv", "--plot", tmp_path / "plot.png"
+    result = run("--harm", tmp_path / name, "--json", *outputs)
+
+    assert result.exit_code == 0
+    assert "caf\\udce9.png," in (tmp_path / "rows.csv").read_text()
+
+
 def test_plot_without_matplotlib_is_refused_before_any_work(run, pairs, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 

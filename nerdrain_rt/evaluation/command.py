@@ -131,7 +131,7 @@ def summary(result: Result) -> dict[str, Any]:
 
 def write_csv(path: Path, rows: Sequence[NamedTuple]) -> None:
     """A line for each picture below the names of the columns; raises MediaError where it cannot be written."""
-    with media_errors(path), path.open("w", newline="", encoding="utf-8") as file:
+    with media_errors(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(rows[0]._fields)
         writer.writerows([round(v, DECIMALS) if isinstance(v, float) else v for v in row] for row in rows)

@@ -38,7 +38,8 @@ def save_plot(result: Evaluation | Harm | Flicker | RealDrops, title: str, path:
             unit, curves, first = "light of drops (8-bit codes)", {"input": "before", "output": "after"}, REACH
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="picture", ylabel=unit)
-    axes.set_title(title, parse_math=False)  # names of files may have dollar signs
+    # Names of files may have dollar signs, and bytes that are no text.
+    axes.set_title(title.encode(errors="backslashreplace").decode(), parse_math=False)
     for label, column in curves.items():
         values = [getattr(row, column) for row in rows]
         axes.plot(range(first, first + len(rows)), values, ".-", label=f"{label}, mean {fmean(values):.2f}")
