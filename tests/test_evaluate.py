@@ -506,6 +506,7 @@ def test_figures_are_not_written_over_what_is_there(run, pairs, tmp_path):
         assert isinstance(run(*arguments, option, path).exception, UsageError)
         assert path.read_bytes() == before
     assert isinstance(run(*arguments, "--sheet", pairs[1] / "0.png", "-y").exception, UsageError)
+    assert isinstance(run(*arguments, "--weights", rows, "--csv", rows, "-y").exception, UsageError)
     assert not run(*arguments, "--csv", rows, "-y").exception
     assert rows.read_text().startswith("name,")
 

@@ -92,9 +92,10 @@ def eval_command(
         raise UsageError("--input needs a --target, --flicker can have one, --harm and --real have none")
     if flicker and sheet:
         raise UsageError("--sheet goes with --input, --harm or --real")
+    read = [shown, *([target] if target else []), Path(weights)]
     for path, suffixes in ((table, ()), (sheet, {".png"}), (plot, PLOT_SUFFIXES)):
         if path is not None:
-            _check_output(path, suffixes, [shown, *([target] if target else [])], overwrite=overwrite)
+            _check_output(path, suffixes, read, overwrite=overwrite)
     outputs = [path.resolve() for path in (table, sheet, plot) if path]
     if len(set(outputs)) < len(outputs):
         raise UsageError("--csv, --sheet and --plot need a file each")
@@ -145,7 +146,7 @@ def _only_one(*sources: Path | None) -> Path:
 
 
 def _check_output(path: Path, suffixes: Collection[str], sources: Iterable[Path], *, overwrite: bool) -> None:
-    """Raise UsageError, before any work, for a file that cannot be, is measured or is not in the format of its name."""
+    """Raise UsageError, before any work, for a file that cannot be, is read or is not in the format of its name."""
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file")
     if not path.parent.is_dir():
@@ -153,7 +154,7 @@ def _check_output(path: Path, suffixes: Collection[str], sources: Iterable[Path]
     if suffixes and path.suffix.lower() not in suffixes:
         raise UsageError(f"{path}: must be named {' or '.join(sorted(suffixes))}")
     if path.exists() and any(path.resolve().is_relative_to(source.resolve()) for source in sources):
-        raise UsageError(f"{path}: is among what is measured; choose another name")
+        raise UsageError(f"{path}: is among what is read; choose another name")
     if path.is_file() and not overwrite:
         raise UsageError(f"{path}: exists; allow overwriting (-y) or choose another name")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
