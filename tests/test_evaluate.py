@@ -50,9 +50,9 @@ def write(path, pixels):
     return path
 
 
-def write_video(path, pictures):
+def write_video(path, pictures, *, rate=25):
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
+        stream = container.add_stream("ffv1", rate=rate)
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "bgr0"
         for picture in pictures:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -105,6 +105,16 @@ def test_videos_of_different_length_are_refused(tmp_path):
 
     with pytest.raises(MediaError, match=r"target\.mkv: ends after 2 frames"):
         evaluate_pairs(derainer(), rainy, target)
+
+
+@pytest.mark.parametrize(("rate", "is_told"), [(25, False), (50, True)])
+def test_other_frame_rate_of_the_target_is_told(tmp_path, caplog, rate, is_told):
+    rainy = write_video(tmp_path / "rainy.mkv", [noise()] * 3)
+    target = write_video(tmp_path / "target.mkv", [noise()] * 6, rate=rate)
+
+    evaluate_pairs(derainer(), rainy, target, limit=2)
+
+    assert ("25 and 50 frames a second" in caplog.text) == is_told
 
 
 def test_damaged_video_is_no_success(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -20,6 +21,9 @@ from nerdrain_rt.media.image_folder import IMAGE_SUFFIXES, find_images, lost_by_
 from nerdrain_rt.media.reader import VideoReader
 
 _log = logging.getLogger(__name__)
+
+SAME_RATE = 0.01
+"""Relative difference within which frame rates are the same: some are estimated."""
 
 _WHAT_BECOMES = {"alpha": "has alpha, which is left out", "16 bits": "has 16 bits, cut to 8"}
 
@@ -166,11 +170,23 @@ def _halves(paths: Sequence[Path], folder: Path) -> Iterator[Pair]:
 
 
 def _pairs_of_frames(rainy: Path, target: Path) -> Iterator[Pair]:
+    _warn_of_other_rates(rainy, target)
     for index, (left, right) in enumerate(zip_longest(read_pictures(rainy), read_pictures(target))):
         if left is None or right is None:
             shorter = rainy if left is None else target
             raise MediaError(f"{shorter}: ends after {index} frames, its partner does not")
         yield Pair(left.name, left.rgb, right.rgb)
+
+
+def _warn_of_other_rates(rainy: Path, target: Path) -> None:
+    """Frames are matched by their numbers, so of other rates they show other moments."""
+    rates = []
+    for side in (rainy, target):
+        with VideoReader(side) as reader:
+            rates.append(float(reader.info.frame_rate or 0))
+    if all(rates) and not math.isclose(*rates, rel_tol=SAME_RATE):
+        words = "%s and %s: have %.4g and %.4g frames a second; they are matched one by one"
+        _log.warning(words, rainy, target, *rates)
 
 
 def _find_target(path: Path, rainy: Path, target: Path, targets: Mapping[str, Path]) -> Path:
