@@ -17,6 +17,7 @@ from av.sidedata.sidedata import Type
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.frame import Frame
 from nerdrain_rt.media import OutputSettings, VideoReader, VideoWriter
+from nerdrain_rt.media.picture_copies import PictureCopies
 from nerdrain_rt.media.tags import PictureTags
 from tests import clips
 
@@ -290,6 +291,18 @@ def test_what_an_encoder_does_not_carry_inside_the_video_is_told_once(
     source = make(tmp_path / "clip.mp4")
     assert copy(source, tmp_path / "lossless.mkv", codec="ffv1").warnings == [f"ffv1: the video's {words} are lost"]
     assert not copy(source, tmp_path / "clean.mkv").warnings
+
+
+def test_what_is_beside_a_picture_can_be_read_after_it_was_changed(tmp_path: Path) -> None:
+    picture = decoded(clips.with_user_data(tmp_path / "clip.mp4"))[0]
+    decoder = PictureCopies().of(picture)  # still refers to the samples, as a decoder does
+
+    PictureTags.of(picture)
+    picture.make_writable()
+
+    kinds = [item.type for item in picture.side_data]
+    assert kinds == [item.type for item in decoder.side_data]
+    assert Type.SEI_UNREGISTERED in kinds
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from av.sidedata.sidedata import Type
 
+from nerdrain_rt.gpu_picture import is_on_gpu
+from nerdrain_rt.media.picture_copies import PictureCopies
+
 if TYPE_CHECKING:
     import av
 
@@ -44,7 +47,9 @@ class PictureTags:
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Self:
         """Read the tags of `picture`."""
-        data = {item.type: bytes(item) for item in picture.side_data}  # type: ignore[arg-type, attr-defined]
+        # Read from a copy: PyAV keeps where a picture's side data was, and making the picture writable frees that.
+        read = picture if is_on_gpu(picture) else PictureCopies().of(picture)
+        data = {item.type: bytes(item) for item in read.side_data}  # type: ignore[arg-type, attr-defined]
         matrix = data.get(Type.DISPLAYMATRIX)
         mastering = data.get(Type.MASTERING_DISPLAY_METADATA)
         light = data.get(Type.CONTENT_LIGHT_LEVEL)
