@@ -57,9 +57,10 @@ class Drops:
         distance = self.place[:, 2].float()
         size = self.diameter * self.focal / distance
         sigma = streak_sigma(size, self.focal, distance, self.focus)
-        passing = self.diameter / (self.velocity.norm(dim=1).float() * self.exposure)
-        peak = 2 * bright * passing.clamp(max=1) * (0.4 * size / sigma).clamp(max=1)
         (x0, y0), (x1, y1) = self._projected(self.place), self._projected(end)
+        # What a drop moves towards the camera takes it over no other pixel.
+        passing = size / torch.hypot(x1 - x0, y1 - y0)
+        peak = 2 * bright * passing.clamp(max=1) * (0.4 * size / sigma).clamp(max=1)
         return Streaks(
             self.image,
             x=(x0 + x1) / 2,

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nerdrain_rt.training.capture import to_linear, to_srgb
+from nerdrain_rt.training.drops import Drops
 from nerdrain_rt.training.moving_rain import MovingRain, MovingRainSettings
 
 SIZE = (120, 160)
@@ -77,6 +78,31 @@ def test_driving_makes_streaks_run_outwards():
 
     outwards = streaks.dx * (streaks.x - SIZE[1] / 2) + streaks.dy * (streaks.y - SIZE[0] / 2)
     assert (outwards > 0).float().mean() > 0.8
+
+
+def test_drops_hide_by_how_they_cross_the_picture_not_by_how_they_come_nearer():
+    def peaks(forwards):
+        places = torch.tensor([[0.0, 0.0, 4.0], [2.0, 0.0, 4.0]], dtype=torch.float64)
+        each = torch.ones(2)
+        drops = Drops(
+            torch.zeros(2, dtype=torch.int64),
+            place=places,
+            velocity=torch.tensor([[0.0, 5.0, -forwards]] * 2, dtype=torch.float64),
+            diameter=0.002 * each,
+            character=torch.full((2, 4), 0.5),
+            focal=500 * each,
+            focus=6 * each,
+            exposure=each / 100,
+            centre=torch.zeros(2, 2),
+        )
+        return drops.streaks().peak.tolist()
+
+    (ahead, aside), (driven_ahead, driven_aside) = peaks(0.0), peaks(20.0)
+
+    assert ahead == pytest.approx(aside)
+    assert driven_ahead == pytest.approx(ahead, rel=0.1)
+    # Half as far aside as ahead, at 20 m/s: it crosses the picture at 10 m/s one way and at 5 m/s the other.
+    assert driven_aside == pytest.approx(aside / 5**0.5, rel=0.1)
 
 
 def test_at_night_a_lamp_lights_the_drops_ahead_and_near():
