@@ -28,19 +28,19 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The data of a recipe, resident on a device; with several processes, each draws its part of a batch.
+    """The data of a recipe, resident on a device; with several processes, each draws its own part of a batch.
 
     Raises UsageError where the recipe names no data or a batch cannot be divided, MediaError as the data does.
     """
 
-    def __init__(self, settings: TrainSettings, device: torch.device, *, parts: int = 1) -> None:
+    def __init__(self, settings: TrainSettings, device: torch.device, *, part: int = 0, parts: int = 1) -> None:
         if settings.images is None and settings.pairs is None:
             raise UsageError("no images and no pairs to train on; give --images DIR or --pairs RAINY TARGET")
         if odd := next((batch for *_, batch in settings.crops if batch % parts), None):
             raise UsageError(f"a batch of {odd} cannot be divided among {parts} processes")
         self.settings = settings
         """Whose crops are drawn next."""
-        self._device, self._parts = device, parts
+        self._device, self._part, self._parts = device, part, parts
         self._images = self._pairs = None
         left_out = (*settings.exclude, *settings.validate)
         if settings.images is not None:
@@ -83,21 +83,24 @@ class Batches:
             stream.wait_stream(training)
         for number in count(step):
             with torch.cuda.stream(stream):
-                rainy, target = self._render(*self.settings.crop_at(number), generator)
+                rainy, target = self._render(number, generator)
             if stream is not None and training is not None:
                 stream.synchronize()
                 rainy.record_stream(training)
                 target.record_stream(training)
             yield Batch(rainy, target, generator.get_state())
 
-    def _render(self, size: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _render(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        size, batch = self.settings.crop_at(step)
         batch //= self._parts
         if self._pairs is None:
             paired = 0
         elif self._images is None:
             paired = batch
         else:
-            paired = round(self.settings.pairs_share * batch)
+            # What is no whole number of a part is made up for by the next one.
+            share, number = self.settings.pairs_share * batch, step * self._parts + self._part
+            paired = int(share * (number + 1)) - int(share * number)
         sources: list[tuple[Tensor, Tensor]] = []
         if self._images is not None and paired < batch:
             clean = self._images.crops(batch - paired, size, generator, streaky=self.settings.streaky)

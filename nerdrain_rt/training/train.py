@@ -75,7 +75,7 @@ class Trainer:
         self.folder = folder
         self.workers = workers or Workers(device)
         self.device = device = self.workers.device
-        self._batches = Batches(settings, device, parts=self.workers.count)
+        self._batches = Batches(settings, device, part=self.workers.rank, parts=self.workers.count)
         self._validation = Validation.of(settings, device) if self.workers.is_first else None
         self._tensorboard = tensorboard
         self.net = (net or new_net(settings)).to(device)

@@ -58,6 +58,19 @@ def test_pairs_and_photographs_share_a_batch(settings, gray_pairs, tmp_path):
     torch.testing.assert_close(rainy[1] - target[1], torch.full((3, 16, 16), 50 / 255))
 
 
+@pytest.mark.parametrize(("batch", "parts"), [(1, 1), (2, 2), (6, 2), (5, 1)])
+def test_batches_too_small_for_their_share_of_pairs_keep_it_over_several(settings, gray_pairs, batch, parts):
+    settings = replace(settings, crops=((0, 16, batch),), pairs_share=0.3).with_data(pairs=gray_pairs)
+    targets = []
+    for part in range(parts):
+        drawn = Batches(settings, torch.device("cpu"), part=part, parts=parts).rendered(0, torch.Generator())
+        targets += [image for _ in range(20) for image in next(drawn).target]
+
+    paired = sum(image.unique().numel() == 1 for image in targets)
+
+    assert paired == pytest.approx(0.3 * 20 * batch, abs=1)
+
+
 def test_streaky_crops_are_trained_on_where_the_recipe_says(settings):
     def batch(**changes):
         batches = Batches(replace(settings, **changes), torch.device("cpu"))
