@@ -70,7 +70,8 @@ def train_command(
         typer.Option(
             metavar="MINUTES",
             min=0,
-            help="As many steps, instead of the recipe's, as there is time for in so long, all its slices together.",
+            help="As many steps, instead of the recipe's, as there is time for in so long, all its slices together;"
+            " the run keeps that plan.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -125,7 +126,7 @@ def train_command(
             load_tensorboard()
         trainer = Trainer(settings, run, workers=workers, tensorboard=tensorboard)
         if resume:
-            trainer.resume(is_fitted=fit is not None)
+            trainer.resume()
         elif start is not None:
             trainer.start_from(load_weights(start).state)
         with _stopped_by_signals(trainer):

@@ -94,6 +94,7 @@ class Trainer:
         self.saved_step: int | None = None
         """That of the last checkpoint."""
         self.is_stopped = False
+        self._is_fitted = False
 
     def stop(self) -> None:
         """Let `run` end after the step it is at, as if its time were up; may be called by a signal handler."""
@@ -102,7 +103,8 @@ class Trainer:
     def run(self, *, minutes: float = math.inf, fit_minutes: float | None = None) -> Iterator[StepLog]:
         """Train until the recipe's last step or for `minutes`; checkpoints on the way and at the end.
 
-        With `fit_minutes` the recipe gets as many steps as are done by then.
+        With `fit_minutes` the recipe gets as many steps as are done by then, unless the run was fitted before: a plan
+        stays until its end, in however many slices.
 
         Raises Diverged, UsageError where another training is at work in the folder, WeightsError where a checkpoint
         cannot be written, and what the data raises.
@@ -116,13 +118,14 @@ class Trainer:
         generator = torch.Generator()
         generator.set_state(self._state)
         is_first = self.workers.is_first
-        timetable = None if fit_minutes is None else Timetable(fit_minutes, self.workers)
+        timetable = None if fit_minutes is None or self._is_fitted else Timetable(fit_minutes, self.workers)
         log = RunLog(self.folder, self.step, tensorboard=self._tensorboard) if is_first else nullcontext()
         with log as tables, self._ahead(self._batches.rendered(self.step, generator)) as batches:
             while self.step < self.settings.steps:
                 entry = self._train_step(batches)
                 if timetable and (plan := timetable.fitted(self.settings, self.step)):
                     self.settings = self._batches.settings = plan
+                    self._is_fitted = True
                 if tables:
                     tables.add(entry)
                     self._validate(tables)
@@ -214,6 +217,7 @@ class Trainer:
         state = {
             "step": self.step,
             "settings": asdict(self.settings),
+            "is_fitted": self._is_fitted,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -234,10 +238,10 @@ class Trainer:
             "recipe": json.dumps({name: value for name, value in recipe.items() if value is not None}),
         }
 
-    def resume(self, path: Path | None = None, *, is_fitted: bool = False) -> None:
+    def resume(self, path: Path | None = None) -> None:
         """Go on from a checkpoint; raises WeightsError where it is not one of this kind of run.
 
-        With as many processes as before, the run goes on as if it had not been interrupted; where its plan `is_fitted`
+        With as many processes as before, the run goes on as if it had not been interrupted; where its plan was fitted
         to the time, with the checkpoint's and not the recipe's.
         """
         path = path or self.folder / CHECKPOINT
@@ -249,9 +253,9 @@ class Trainer:
             self._restore(state)
         except Exception as error:
             raise WeightsError(f"{path}: not a checkpoint of this program ({first_line(error)})") from error
-        if is_fitted:
+        if self._is_fitted:
             self.settings = self._batches.settings = replace(self.settings, **plan_of(state["settings"]))
-        if others := {name: text for name, text in others.items() if not (is_fitted and name in PLAN)}:
+        if others := {name: text for name, text in others.items() if not (self._is_fitted and name in PLAN)}:
             _log.warning("%s: goes on with another recipe: %s", path, ", ".join(others.values()))
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -264,6 +268,7 @@ class Trainer:
         if self.workers.rank < len(states):
             self._state = states[self.workers.rank]
         self.step = state["step"]
+        self._is_fitted = state.get("is_fitted", False)
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Begin at step 0 with these parameters; raises WeightsError where they are of another network."""

@@ -102,7 +102,8 @@ def test_larger_crops_come_where_the_new_plan_has_them(settings, tmp_path, monke
     assert entries[-1].learning_rate < entries[10].learning_rate
 
 
-def test_a_cut_off_run_goes_on_with_its_plan_until_a_new_one_is_made(settings, tmp_path, caplog):
+@pytest.mark.parametrize("fit_minutes", [0, 60, None])
+def test_a_cut_off_run_goes_on_with_its_plan(settings, tmp_path, caplog, fit_minutes):
     longer = replace(settings, steps=100_000, crops=((0, 16, 1),))
     first = trainer(longer, tmp_path / "run")
     steps = first.run(fit_minutes=0)
@@ -111,11 +112,30 @@ def test_a_cut_off_run_goes_on_with_its_plan_until_a_new_one_is_made(settings, t
     steps.close()
 
     second = trainer(longer, tmp_path / "run")
-    second.resume(is_fitted=True)
+    second.resume()
 
     assert second.settings.steps == first.settings.steps == 5
-    assert [entry.step for entry in second.run(fit_minutes=0)] == [5]
+    assert [entry.step for entry in second.run(fit_minutes=fit_minutes)] == [5]
     assert not caplog.messages
+
+
+def test_slices_have_the_plan_and_the_rates_of_a_run_in_one_go(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(timetable, "steps_within", lambda settings, step, pixels: step + 3)
+    settings = replace(settings, crops=((0, 16, 1),))
+    whole = [entry.learning_rate for entry in trainer(settings, tmp_path / "whole").run(fit_minutes=0)]
+
+    rates = []
+    for _ in range(2):
+        part = trainer(settings, tmp_path / "parts")
+        if rates:
+            part.resume()
+        for entry in part.run(fit_minutes=0):
+            rates.append(entry.learning_rate)
+            if not entry.step % 5:
+                part.stop()
+
+    assert len(whole) == 4 + 3
+    assert rates == whole
 
 
 def test_the_command_fits_a_run(recipe, tmp_path, capsys):
