@@ -131,6 +131,8 @@ def test_malicious_pickle_is_not_run(tmp_path, capsys):
     [
         ({"state_dict": {"conv.weight": torch.zeros(3)}}, "patch_embed_max"),
         ({"state_dict": {"patch_embed_max.proj.weight": torch.zeros(8, 3, 3, 3)}}, "tensors missing"),
+        ({"state_dict": {"patch_embed_max.proj.weight": torch.zeros(0, 3, 3, 3)}}, "patch_embed_max"),
+        ({"state_dict": {1: torch.zeros(3)}}, "no dictionary of tensors"),
         ({"state_dict": {}}, "no dictionary of tensors"),
         ([1, 2], "no dictionary of tensors"),
     ],
@@ -167,6 +169,15 @@ def test_weights_of_another_shape_or_with_nan_are_refused(tmp_path):
         load_weights(path)
     save_weights(state | {"output_fine.weight": torch.full((3, WIDTH, 3, 3), float("nan"))}, path, metadata={})
     with pytest.raises(WeightsError, match="not finite"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("name", ["embed_fine.weight", "head_coarse.4.weight"])
+@pytest.mark.parametrize("shape", [(), (0, 8, 1, 1)])
+def test_weights_of_no_shape_are_refused(tmp_path, name, shape):
+    path = tmp_path / "odd.safetensors"
+    save_weights(tied_state() | {name: torch.zeros(shape)}, path, metadata={})
+    with pytest.raises(WeightsError, match="not the weights of a NeRD-Rain"):
         load_weights(path)
 
 

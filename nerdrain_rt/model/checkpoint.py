@@ -97,7 +97,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     embed = state.get("patch_embed_max.proj.weight")
-    if embed is None or embed.ndim != 4:
+    if embed is None or embed.ndim != 4 or not embed.numel():
         raise WeightsError(f"not a NeRD-Rain checkpoint: {len(state)} tensors, none called patch_embed_max.proj.weight")
     with torch.device("meta"):
         ours = NerdRain(NetConfig(width=embed.shape[0])).state_dict()
@@ -153,12 +153,16 @@ def read_published(path: Path) -> dict[str, Tensor]:
     """Read a `.pth` file of the published code without running what is in it, and map it to our names."""
     content = read_torch(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_parameter, state.items())):
         raise WeightsError(f"{path}: not a NeRD-Rain checkpoint: it holds no dictionary of tensors")
     try:
         return from_published(state)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
+
+
+def _is_parameter(item: tuple[object, object]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def _name_mismatch(missing: set[str], unknown: set[str]) -> str:

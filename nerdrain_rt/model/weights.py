@@ -218,8 +218,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _find_config(state: Mapping[str, Tensor]) -> NetConfig:
     """The configuration whose network has exactly these tensors."""
-    embed, hidden = state.get("embed_fine.weight"), state.get("head_coarse.4.weight")
-    if embed is None or hidden is None or embed.ndim != 4:
+    embed, hidden = (state.get(name, torch.empty(0)) for name in ("embed_fine.weight", "head_coarse.4.weight"))
+    if not all(kernel.ndim == 4 and kernel.numel() for kernel in (embed, hidden)):
         raise WeightsError("not the weights of a NeRD-Rain")
     config = NetConfig(width=embed.shape[0], head_width=hidden.shape[0])
     with torch.device("meta"):
