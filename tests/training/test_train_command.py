@@ -133,6 +133,8 @@ with Workers("cpu") as workers:
         for entry in trainer.run():
             if entry.step == stop and workers.rank == 1:
                 trainer.stop()
+        weights = torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+        assert torch.equal(*workers.gather(weights)), "each process trains a network of its own"
 """
 
 
