@@ -16,7 +16,7 @@ from nerdrain_rt.model.checkpoint import read_torch
 from nerdrain_rt.training.recipe import TrainSettings
 
 NOT_ON_RESUMING = {"width", "head_width", "optimizer"}
-PLAN = ("steps", "decay_steps", "crops")
+PLAN = ("steps", "warmup_steps", "decay_steps", "crops")
 """What a run that is fitted to its time has of its own."""
 FREE_ON_RESUMING = {
     "steps", "decay_steps", "checkpoint_minutes", "compile", "validate_every", "validation_images", "validation_size",

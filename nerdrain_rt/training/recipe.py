@@ -161,12 +161,16 @@ class TrainSettings:
         return rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
 
     def lasting(self, steps: int) -> TrainSettings:
-        """The same over another number of steps: each size of crop keeps its share of them, and so does the cosine."""
+        """The same over another number of steps: each size of crop keeps its share of them, and so does the cosine.
+
+        The warm-up has a tenth of them at most, so that it leaves a short plan time to fall.
+        """
         ratio = steps / self.steps
         crops = {round(start * ratio): (size, batch) for start, size, batch in sorted(self.crops)}
         decay_steps = None if self.decay_steps is None else max(1, round(self.decay_steps * ratio))
         stages = tuple((start, size, batch) for start, (size, batch) in crops.items())
-        return replace(self, steps=steps, crops=stages, decay_steps=decay_steps)
+        warmup_steps = min(self.warmup_steps, steps // 10)
+        return replace(self, steps=steps, crops=stages, warmup_steps=warmup_steps, decay_steps=decay_steps)
 
     def pixels_after(self, step: int) -> int:
         """How many pixels are trained on after a step, until the last one."""

@@ -43,6 +43,15 @@ def test_a_plan_of_another_length_keeps_its_shares():
     assert replace(PLAN, decay_steps=None).lasting(10).decay_steps is None
 
 
+@pytest.mark.parametrize("decay_steps", [500, None])
+def test_a_short_plan_warms_up_and_falls_too(decay_steps):
+    rates = [replace(PLAN, decay_steps=decay_steps).lasting(80).learning_rate_at(step) for step in range(80)]
+
+    assert max(rates) > 0.9 * PLAN.learning_rate
+    assert rates[0] < 0.2 * PLAN.learning_rate
+    assert rates[-1] < 0.02 * PLAN.learning_rate
+
+
 def test_pixels_after_a_step_are_those_of_every_stage():
     assert PLAN.pixels_after(0) == 800 * 64 * 64 * 8 + 200 * 128 * 128 * 8
     assert PLAN.pixels_after(900) == 100 * 128 * 128 * 8
