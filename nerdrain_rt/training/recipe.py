@@ -62,7 +62,7 @@ class TrainSettings:
     validate_every: int = 500
     """Steps."""
     validation_images: int = 16
-    """As many of those, evenly spaced by name."""
+    """At most as many of those, evenly spaced by name: every second, third and so on."""
     validation_size: int = 256
     """Largest side of their middles."""
     width: int = 32
