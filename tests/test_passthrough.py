@@ -139,19 +139,35 @@ def test_reencoded_surround_sound_keeps_its_channels(tmp_path: Path) -> None:
         assert container.streams.audio[0].codec_context.channels == 6
 
 
-@pytest.mark.parametrize(("before", "after"), [(".ts", ".ts"), (".ts", ".mp4"), (".mkv", ".mkv"), (".mkv", ".mp4")])
+@pytest.mark.parametrize(("before", "after"), [(".ts", ".ts"), (".mkv", ".mkv"), (".mkv", ".mp4")])
 def test_offsets_between_streams_are_kept(tmp_path: Path, before: str, after: str) -> None:
     late = ("-itsoffset", 3) if before == ".mkv" else ()
     source, target = tmp_path / f"clip{before}", tmp_path / f"clean{after}"
     plain = clips.with_sound(tmp_path / "plain.mp4")
     clips.ffmpeg("-i", plain, *late, "-i", plain, "-map", "0:v", "-map", "1:a", "-c", "copy", source)
     copy(source, target)
-
-    def starts(path: Path) -> list[float]:
-        with av.open(str(path)) as container:
-            return [float(stream.start_time * stream.time_base) for stream in container.streams]
-
     assert starts(target) == pytest.approx(starts(source), abs=0.002)
+
+
+@pytest.mark.parametrize("after", [".mp4", ".mkv"])
+@pytest.mark.parametrize("before", [".ts", ".mpg"])
+def test_a_clock_that_begins_anywhere_begins_at_0_elsewhere(tmp_path: Path, before: str, after: str) -> None:
+    source, target = tmp_path / f"clip{before}", tmp_path / f"clean{after}"
+    plain = clips.with_sound(tmp_path / "plain.mp4")
+    codecs = ("-c:v", "mpeg2video", "-c:a", "mp2") if before == ".mpg" else ("-c", "copy")
+    clips.ffmpeg("-i", plain, *codecs, "-output_ts_offset", 1000, source)
+    assert min(starts(source)) > 999
+    assert copy(source, target).warnings == []
+    began = min(starts(source))
+    assert starts(target) == pytest.approx([start - began for start in starts(source)], abs=0.002)
+    for stream in (0, 1):
+        assert len(clips.packets(target, stream)) == len(clips.packets(source, stream))
+
+
+def starts(path: Path) -> list[float]:
+    """When each stream begins, in seconds."""
+    with av.open(str(path)) as container:
+        return [float(stream.start_time * stream.time_base) for stream in container.streams]
 
 
 def moments(path: Path) -> dict[str, list[float]]:

@@ -40,8 +40,8 @@ class Passthrough:
     """A second look at `source`, read in step with the video, so that memory stays bounded.
 
     Times in seconds on the source's clock; everything is shifted so that `origin` becomes 0.
-    What lies outside `origin` (where it is not 0) and `end` is left out, subtitles and data that
-    reach over an edge are shortened. Where the times of joined files begin again, everything is
+    What lies before `origin` (where the beginning `is_trimmed`) or after `end` is left out, subtitles and
+    data that reach over an edge are shortened. Where the times of joined files begin again, everything is
     moved on as the pictures were, by `picture_shifts`.
     """
 
@@ -50,10 +50,12 @@ class Passthrough:
         source: str,
         *,
         origin: Fraction = Fraction(0),
+        is_trimmed: bool = False,
         end: Fraction | None = None,
         picture_shifts: Sequence[Fraction] = (),
     ) -> None:
         self.container = open_source(source)
+        self.is_trimmed = is_trimmed
         self._source = source
         self.warnings: list[str] = []
         self._origin = origin
@@ -66,11 +68,6 @@ class Passthrough:
     def close(self) -> None:
         """Close the source."""
         self.container.close()
-
-    @property
-    def is_trimmed(self) -> bool:
-        """Whether the beginning of the source is left out."""
-        return self._origin != 0
 
     def add(self, stream: Stream, target: OutputContainer) -> StreamReport:
         """Give `stream` a place in `target` if it can have one."""
@@ -127,7 +124,7 @@ class Passthrough:
         self._packets = self._wanted(packets) if self._routes else iter(())
         self._next = next(self._packets, None)
         first = None if self.is_trimmed else self._next
-        earliest = Fraction(0) if first is None else (first.pts or 0) * first.time_base
+        earliest = Fraction(0) if first is None or first.pts is None else first.pts * first.time_base - self._origin
         if target.format.name in MATROSKA_FORMATS:
             # else FFmpeg shifts every stream until the sound's priming begins at 0
             target.container_options["avoid_negative_ts"] = "disabled"

@@ -115,6 +115,11 @@ class VideoReader:
         """The time in seconds at which the file begins; `start` and `end` count from here."""
         return Fraction(self._container_start, MICROSECONDS)
 
+    @property
+    def container_format(self) -> str:
+        """FFmpeg's name of the file's format, of a family all names."""
+        return self._container.format.name
+
     def __iter__(self) -> Iterator[Frame]:
         picture, self._first = self._first, None
         last_pts: int | None = None

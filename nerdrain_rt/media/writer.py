@@ -14,7 +14,7 @@ import av
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.codecs import Material, choose_encoding
-from nerdrain_rt.media.containers import ISO_FORMATS, is_rate_variable
+from nerdrain_rt.media.containers import ISO_FORMATS, NAMED_CODECS, is_rate_variable
 from nerdrain_rt.media.encoder import VideoEncoder
 from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
@@ -56,7 +56,8 @@ class VideoWriter:
 
     All streams, chapters, tags and times of the source are kept as far as the container can hold
     them; `report` says of each stream what became of it. With a trimmed start, everything is shifted
-    so that the first frame is at 0. The file is written beside the target under a temporary name and
+    so that the first frame is at 0; from MPEG's streams, whose clock begins anywhere, into other containers
+    so that the beginning of the file is. The file is written beside the target under a temporary name and
     renamed when it is complete; when the block is left by an error it is removed.
 
     Raises `UsageError` on entering for a target, codec or option that cannot be, `MediaError` for
@@ -82,10 +83,11 @@ class VideoWriter:
             since = "before" if like.start is None else f"from {float(like.start):g} s to"
             raise MediaError(f"{like.source}: no picture {since} {float(like.end):g} s")
         self._refuse()
-        self._origin = like.first_pts * like.time_base if like.start is not None else Fraction(0)
+        self._origin = self._find_origin()
         self._passthrough = Passthrough(
             like.source,
             origin=self._origin,
+            is_trimmed=like.start is not None,
             end=None if like.end is None else like.container_start + like.end,
             picture_shifts=like.shifts,
         )
@@ -132,6 +134,15 @@ class VideoWriter:
         if not is_single_file:
             fault = f"no video file ends in {self.target.suffix!r}" if self.target.suffix else "has no suffix"
             raise UsageError(f"{self.target}: {fault}; try {WORKING_SUFFIXES}")
+
+    def _find_origin(self) -> Fraction:
+        """The source's time in seconds that is 0 in the target."""
+        like = self._like
+        if like.start is not None:
+            return like.first_pts * like.time_base
+        if like.container_format in NAMED_CODECS and self._container.format.name not in NAMED_CODECS:
+            return like.container_start  # elsewhere a player would show nothing until then, which may be for hours
+        return Fraction(0)
 
     def _open(self) -> None:
         reports = []
