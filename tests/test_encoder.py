@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.video.reformatter import Colorspace
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.media import OutputSettings, VideoReader, VideoWriter
@@ -120,3 +121,24 @@ def test_an_encoder_leaves_the_thread_its_scheduling(tmp_path: Path) -> None:
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     copy(source, tmp_path / "clean.mkv", codec="libsvtav1")
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "lines", "matrix"),
+    [
+        ("libx264", ".mkv", 96, Colorspace.ITU601),
+        ("libx264", ".mkv", 720, Colorspace.ITU709),
+        ("mjpeg", ".avi", 720, Colorspace.ITU601),
+    ],
+)
+def test_rgb_that_becomes_ycbcr_keeps_its_colours(
+    tmp_path: Path, codec: str, suffix: str, lines: int, matrix: Colorspace
+) -> None:
+    source = clips.video(tmp_path / "clip.mov", size=(lines, 128), frames=1, codec="png", pixel_format="rgb24")
+    target = tmp_path / f"clean{suffix}"
+    copy(source, target, codec)
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        rainy, clean = next(before.decode(video=0)), next(after.decode(video=0))
+        assert (clean.format.is_rgb, clean.colorspace) == (False, matrix)
+        difference = clean.to_ndarray(format="rgb24").astype(int) - rainy.to_ndarray(format="rgb24")
+    assert abs(difference.mean(axis=(0, 1))).max() < 1

@@ -14,11 +14,13 @@ import av
 from av.codec.codec import Capabilities, Codec, find_best_pix_fmt_of_list
 from av.codec.context import Flags
 from av.video.format import VideoFormat
+from av.video.reformatter import ColorRange, Colorspace
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.gpu_picture import gpu_access
 from nerdrain_rt.media.containers import holds, scratch
 from nerdrain_rt.media.encoder_options import depth_of, encoder_options
+from nerdrain_rt.media.picture_copies import HD_LINES
 from nerdrain_rt.media.report import explain
 from nerdrain_rt.pixel_layout import has_alpha
 
@@ -169,15 +171,24 @@ def configure(context: VideoCodecContext, encoding: VideoEncoding, material: Mat
     context.height, context.width = material.size
     context.pix_fmt = encoding.pixel_format
     context.framerate = material.frame_rate
-    context.color_range = tags.color_range
+    context.color_range, context.colorspace = _range_and_matrix(encoding, material)
     context.color_primaries = tags.color_primaries
     context.color_trc = tags.color_trc
-    context.colorspace = tags.colorspace
     context.thread_type = "AUTO"
     context.flags |= Flags.frame_duration
     if tags.is_interlaced:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.options = dict(encoding.options)
+
+
+def _range_and_matrix(encoding: VideoEncoding, material: Material) -> tuple[int, int]:
+    """Those of the source, which RGB has not where it has to become YCbCr: then those that players suppose."""
+    if not VideoFormat(material.pixel_format).is_rgb or VideoFormat(encoding.pixel_format).is_rgb:
+        return material.tags.color_range, material.tags.colorspace
+    if encoding.pixel_format.startswith("yuvj"):
+        return ColorRange.JPEG.value, Colorspace.ITU601.value
+    matrix = Colorspace.ITU709 if material.size[0] >= HD_LINES else Colorspace.ITU601
+    return ColorRange.MPEG.value, matrix.value
 
 
 def same_samples(pixel_format: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import Type
+from av.video.format import VideoFormat
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -132,8 +133,12 @@ class VideoEncoder:
         if sample_format(picture) == wanted:
             return picture
         color_range = ColorRange.JPEG if same_samples(sample_format(picture)) == wanted else None
+        conversion: dict[str, int | None] = {"src_color_range": color_range, "dst_color_range": color_range}
+        if picture.format.is_rgb and not VideoFormat(wanted).is_rgb:
+            told = self._stream.codec_context
+            conversion = {"dst_color_range": told.color_range, "dst_colorspace": told.colorspace}
         # threads=1: with several, swscale was seen giving wrong samples under load, if rarely
-        return picture.reformat(format=wanted, src_color_range=color_range, dst_color_range=color_range, threads=1)
+        return picture.reformat(format=wanted, threads=1, **conversion)
 
     def _pts(self, seconds: Fraction) -> int:
         """The time in the encoder's units, later than the last one."""
