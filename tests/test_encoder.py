@@ -142,3 +142,20 @@ def test_rgb_that_becomes_ycbcr_keeps_its_colours(
         assert (clean.format.is_rgb, clean.colorspace) == (False, matrix)
         difference = clean.to_ndarray(format="rgb24").astype(int) - rainy.to_ndarray(format="rgb24")
     assert abs(difference.mean(axis=(0, 1))).max() < 1
+
+
+@pytest.mark.parametrize(("name", "pixel_format"), [("clip.gif", "rgb8"), ("clip.apng", "rgb24")])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "encoded"),
+    [(".mp4", None, "h264"), (".mov", None, "h264"), (".mp4", "ffv1", "ffv1"), (".mkv", None, None)],
+)
+def test_an_animation_becomes_an_mp4_that_players_know(
+    tmp_path: Path, name: str, pixel_format: str, suffix: str, codec: str | None, encoded: str | None
+) -> None:
+    source = clips.video(tmp_path / name, frames=3, codec=Path(name).suffix[1:], pixel_format=pixel_format)
+    warnings = copy(source, tmp_path / f"clean{suffix}", codec)
+    with av.open(str(tmp_path / f"clean{suffix}")) as container:
+        context = container.streams.video[0].codec_context
+        assert context.name == encoded or encoded is None
+        assert (context.pix_fmt == "yuv420p") == (encoded == "h264")
+    assert any("-c ffv1 keeps" in line for line in warnings) == (encoded == "h264")

@@ -18,7 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from nerdrain_rt.errors import UsageError
 from nerdrain_rt.gpu_picture import gpu_access
-from nerdrain_rt.media.containers import holds, scratch
+from nerdrain_rt.media.containers import ISO_FORMATS, holds, scratch
 from nerdrain_rt.media.encoder_options import depth_of, encoder_options
 from nerdrain_rt.media.picture_copies import HD_LINES
 from nerdrain_rt.media.report import explain
@@ -44,6 +44,9 @@ FAMILY = {
 """Encoders that make what these decoders read; lossless codecs keep their own name."""
 
 FALLBACKS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "mjpeg", "mpeg4")
+
+ANIMATIONS = {"gif", "apng"}
+"""Moving pictures of web pages: who wants them as MP4 wants every player to play it."""
 
 MPEG_PROGRAMS = {"mpeg", "vob", "dvd", "svcd"}
 
@@ -86,14 +89,15 @@ def choose_encoding(
 
     Raises `UsageError` for a codec or option that does not exist or does not fit the container.
     """
-    names = [_checked(codec, container_format)] if codec else list(_candidates(material, container_format))
-    tries = [attempt for name in names for attempt in _attempts(name, material)]
+    wanted = material if codec else _playable(material, container_format)
+    names = [_checked(codec, container_format)] if codec else list(_candidates(wanted, container_format))
+    tries = [attempt for name in names for attempt in _attempts(name, wanted)]
     if codec and not starts(names[0]):
         software = ", ".join(_held(container_format, FAMILY.get(Codec(names[0], "w").canonical_name)))
         raise UsageError(f"{names[0]} does not start: this machine has no usable hardware for it; try {software}")
     fault = f"no encoder here makes video that {container_format} can hold"
-    depth = depth_of(material.pixel_format)
-    is_cut_out = has_alpha(material.pixel_format)
+    depth = depth_of(wanted.pixel_format)
+    is_cut_out = has_alpha(wanted.pixel_format)
 
     def losses(attempt: VideoEncoding) -> tuple[bool, bool, bool]:
         loses_alpha = is_cut_out and not has_alpha(attempt.pixel_format)
@@ -106,8 +110,18 @@ def choose_encoding(
             fault = f"{attempt.codec} in {container_format} does not start: {explain(error)}" if codec else fault
         else:
             chosen = _with_options(attempt, material, container_format, codec_options)
+            if wanted is not material:
+                exactly = f"-c ffv1 keeps {material.pixel_format} exactly"
+                chosen = replace(chosen, warning=f"encoded as {chosen.pixel_format} for players; {exactly}")
             return _where_pictures_are(chosen, material, container_format)
     raise UsageError(fault)
+
+
+def _playable(material: Material, container_format: str) -> Material:
+    """The material; an animation for MP4 as what every player knows: H.264 in 4:2:0, without transparency."""
+    if material.codec in ANIMATIONS and container_format in ISO_FORMATS:
+        return replace(material, codec="h264", pixel_format="yuv420p")
+    return material
 
 
 def _where_pictures_are(encoding: VideoEncoding, material: Material, container_format: str) -> VideoEncoding:
