@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ VIDEO_SUFFIXES = frozenset({
     ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 MARK = "_derained"
+NOT_FOOTAGE = {"$RECYCLE.BIN", "System Volume Information", "lost+found"}
+"""Folders that systems keep on cards and disks, as hidden ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Job:
 
     source: Path
     target: Path
+    fault: str | None = None
+    """Why `source`, a folder then, could not be looked into."""
 
 
 class JobError(DerainError):
@@ -42,12 +47,14 @@ def plan_jobs(
 ) -> list[Job]:
     """The jobs that `inputs` ask for: in folders, files of these suffixes that are not results of this program.
 
+    A subfolder that cannot be read is a job with a fault, after those of the files; hidden ones are left out.
     A pattern gives files of any suffix, but no results; a file that is named is taken as it is.
     `output` is a file for a single input; a folder where it is one, ends in "/" or has to take several;
     None puts each result beside its input as `<stem>_derained<suffix>`. Subfolders are kept.
     Raises UsageError where nothing is found or two results would have one name.
     """
-    found = list(_find_sources(inputs, suffixes, is_recursive))
+    unreadable: dict[Path, str] = {}
+    found = list(_find_sources(inputs, suffixes, is_recursive, unreadable))
     is_single_file = len(found) == 1 and not Path(inputs[0]).is_dir()
     folder = None if output is None or (is_single_file and not _is_folder(output)) else Path(output)
     if folder is not None and folder.exists() and not folder.is_dir():
@@ -56,7 +63,7 @@ def plan_jobs(
         raise UsageError(f"{folder}: several inputs need a folder; write {folder}/ if it is to be one")
     if folder is not None:
         found = [(source, base) for source, base in found if base is None or not _is_inside(source, folder, base)]
-    jobs = [Job(source, _target(source, base, output, folder)) for source, base in found]
+    jobs = [Job(source, _target(source, base, output, folder), unreadable.get(source)) for source, base in found]
     first: dict[Path, Path] = {}
     for job in jobs:
         other = first.setdefault(job.target, job.source)
@@ -106,6 +113,8 @@ def skips_existing(job: Job, *, is_quiet: bool) -> dict[str, Any] | None:
 
 def _run(job: Job, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
     """Do it; whatever goes wrong is a DerainError, so that the others are done."""
+    if job.fault is not None:
+        raise MediaError(job.fault)
     try:
         return run(job)
     except DerainError:
@@ -120,17 +129,20 @@ def _run(job: Job, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _find_sources(
-    inputs: Sequence[str], suffixes: Collection[str], is_recursive: bool
+    inputs: Sequence[str], suffixes: Collection[str], is_recursive: bool, unreadable: dict[Path, str]
 ) -> Iterator[tuple[Path, Path | None]]:
-    """Each source, with the folder it was found in where a folder was named."""
+    """Each source, with the folder it was found in where a folder was named; folders that are `unreadable` too."""
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            pattern = "**/*" if is_recursive else "*"
-            below = [file for file in sorted(path.glob(pattern)) if _is_wanted(file, suffixes)]
-            if not below:
+            faults: dict[Path, str] = {}
+            below = [file for file in sorted(_files_below(path, is_recursive, faults)) if _is_wanted(file, suffixes)]
+            if path in faults:
+                raise UsageError(faults[path])
+            if not below and not faults:
                 raise UsageError(f"{path}: no files to derain in this folder; it takes {', '.join(sorted(suffixes))}")
-            yield from ((file, path) for file in below)
+            unreadable |= faults
+            yield from ((source, path) for source in (*below, *sorted(faults)))
         elif not path.exists() and glob.has_magic(text):
             names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
             files = [Path(name) for name in names if Path(name).is_file()]
@@ -142,9 +154,29 @@ def _find_sources(
             yield path, None
 
 
+def _files_below(folder: Path, is_recursive: bool, faults: dict[Path, str]) -> Iterator[Path]:
+    """What is in the folder and, on demand, its subfolders; `faults` tells of those that cannot be read."""
+
+    def note(error: OSError) -> None:
+        faults[Path(error.filename)] = f"{error.filename}: the folder cannot be read: {error.strerror}"
+
+    for parent, folders, names in os.walk(folder, onerror=note):
+        yield from (Path(parent, name) for name in names)
+        if not is_recursive:
+            return
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in NOT_FOOTAGE]
+
+
 def _is_wanted(path: Path, suffixes: Collection[str]) -> bool:
     is_ours = _is_result(path) or path.name.startswith(".")
-    return path.suffix.lower() in suffixes and not is_ours and path.is_file()
+    return path.suffix.lower() in suffixes and not is_ours and _is_file(path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True  # its job will tell why it cannot be read
 
 
 def _is_result(path: Path) -> bool:

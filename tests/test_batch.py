@@ -1,6 +1,8 @@
 """From names on the command line to jobs."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,46 @@ def test_recursive_folder_keeps_subfolders_in_output(folder, tmp_path):
     jobs = plan(folder, output=tmp_path / "out", is_recursive=True)
     assert {job.target.relative_to(tmp_path / "out").as_posix() for job in jobs} == {"a.mp4", "b.MKV", "deep/c.mov"}
     assert (tmp_path / "out" / "deep").is_dir()
+
+
+def test_folders_that_are_hidden_or_the_systems_are_left_out(folder):
+    for name in (".Trashes/d.mp4", "$RECYCLE.BIN/e.mp4", "deep/.thumbnails/f.mp4"):
+        (folder / name).parent.mkdir()
+        (folder / name).touch()
+    assert [job.source.name for job in plan(folder, is_recursive=True)] == ["a.mp4", "b.MKV", "c.mov"]
+
+
+@pytest.fixture
+def locked(folder, monkeypatch) -> Path:
+    """A subfolder that cannot be read, for the superuser too."""
+    locked, scandir = folder / "locked", os.scandir
+    locked.mkdir()
+
+    def scan(path):
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    return locked
+
+
+def test_a_subfolder_that_cannot_be_read_fails_after_the_files(folder, locked, capsys):
+    jobs = plan(folder, output=folder / "out", is_recursive=True)
+    assert [job.source.name for job in jobs] == ["a.mp4", "b.MKV", "c.mov", "locked"]
+    with pytest.raises(typer.Exit) as stop:
+        run_jobs(jobs, lambda job: {"input": job.source.name}, as_json=True)
+    assert stop.value.exit_code == 1
+    words = f"{locked}: the folder cannot be read: Permission denied"
+    captured = capsys.readouterr()
+    assert f"error: {words}\n" in captured.err
+    assert json.loads(captured.out.splitlines()[-1]) == {"input": str(locked), "output": None, "error": words}
+    assert [job.source.name for job in plan(folder)] == ["a.mp4", "b.MKV"]
+
+
+def test_a_folder_that_cannot_be_read_is_refused_as_such(locked):
+    with pytest.raises(UsageError, match="locked: the folder cannot be read: Permission denied"):
+        plan(locked)
 
 
 def test_several_inputs_make_output_a_folder(folder):

@@ -81,8 +81,11 @@ class FileLooker(QObject):
             except UsageError as error:
                 self._outlet.emit("refused", str(error))
                 continue
-            wanted = [str(job.source) for job in jobs if job.source.suffix.lower() in suffixes]
-            if not wanted:
+            faults = [job.fault for job in jobs if job.fault is not None]
+            for fault in faults:
+                self._outlet.emit("refused", fault)
+            wanted = [str(job.source) for job in jobs if not job.fault and job.source.suffix.lower() in suffixes]
+            if not wanted and not faults:
                 words = translate("FileLooker", "{0}: neither a video nor a picture").format(Path(path).name)
                 self._outlet.emit("refused", words)
             found += wanted
