@@ -60,6 +60,15 @@ def test_frames_that_come_in_time_all_come_out():
     assert (step.report.frames_in, step.report.frames_out) == (30, 30)
 
 
+@pytest.mark.parametrize("has_output", [True, False])
+def test_hdr_that_goes_out_with_8_bits_is_told_of_once(tmp_path, has_output):
+    clip = clips.hdr_mp4(tmp_path / "hdr.mp4")
+    sinks = [KeepingSink()] if has_output else []
+    steps = run(PacedFile(clip), sinks=sinks, duration_seconds=0.5)
+    told = [text for text in steps[-1].report.warnings if "HDR (PQ)" in text]
+    assert told == ([f"{clip}: HDR (PQ) goes out with 8 bits: skies may show bands"] if has_output else [])
+
+
 class Server(KeepingSink):
     """Found again; takes nothing from the frame `fails_at` on, until that is None."""
 

@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 ANOTHER_SCENE_SECONDS = 5.0
 """A frame so much later than the one before, or earlier, as after a jump in a file, is not compared with it."""
 
+HDR = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics of ITU-T H.273 that are made for 10 bits and more."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
@@ -68,6 +71,7 @@ class LiveSession:
         self._sinks = sinks
         self._settings = settings
         self._known_warnings = len(derainer.warnings)
+        self._hdr_warning: str | None = None
         self._steps: list[WorkScaleStep] = []
         self._governor: Governor | None = None
         if settings.max_latency_ms is not None:
@@ -144,6 +148,7 @@ class LiveSession:
         latency = 1000 * (now - frame.captured)
         self.meter.add(now, latency)
         self._sinks.put(replace(frame, picture=self._shown(frame)))
+        self._tell_of_hdr(frame)
         if frame.around is None:
             self._govern(latency, now - self._started)
 
@@ -197,7 +202,14 @@ class LiveSession:
 
     @property
     def _warnings(self) -> tuple[str, ...]:
-        return (*self._source.warnings, *self._derainer.warnings[self._known_warnings :])
+        own = [self._hdr_warning] if self._hdr_warning else []
+        return (*self._source.warnings, *self._derainer.warnings[self._known_warnings :], *own)
+
+    def _tell_of_hdr(self, frame: LiveFrame) -> None:
+        """Tell once that the sinks, which take 8 bits, get HDR."""
+        transfer = HDR.get(frame.picture.color_trc)
+        if transfer is not None and self._hdr_warning is None and self._sinks.stats:
+            self._hdr_warning = f"{self._source.name}: HDR ({transfer}) goes out with 8 bits: skies may show bands"
 
     def _govern(self, latency_ms: float, seconds: float) -> None:
         if self._governor is None or self._settings.max_latency_ms is None:
