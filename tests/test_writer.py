@@ -131,6 +131,7 @@ def test_ffv1_gives_back_every_sample(tmp_path: Path, codec: str, pixel_format: 
         ("mpeg4", "yuv420p", "avi", "libx264"),
         ("mpeg2video", "yuv420p", "mpg", "mpeg2video"),
         ("ffv1", "yuv420p", "mkv", "ffv1"),
+        ("ffv1", "yuv422p10le", "mkv", "ffv1"),
         ("png", "rgb24", "mov", "png"),
     ],
 )

@@ -247,10 +247,10 @@ def _candidates(material: Material, container_format: str) -> Iterator[str]:
     own = _encoder(material.codec)
     if container_format in MPEG_PROGRAMS:
         names.insert(0, "mpeg2video")
-    if own is not None and own.lossless and not own.lossy:
-        names.insert(0, own.name)
     if depth_of(material.pixel_format) > 8 and material.codec not in FAMILY:
         names.insert(0, "libx265")
+    if own is not None and own.lossless and not own.lossy:
+        names.insert(0, own.name)
     encoders = [encoder for name in names if name and (encoder := _encoder(name))]
     for name in dict.fromkeys(encoder.name for encoder in encoders):
         if holds(container_format, name):
