@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -80,6 +81,20 @@ def test_files_and_folders_dropped_on_files_are_queued(window, clip, tmp_path):
     window.files.run_button.click()
     wait_until(lambda: all(job.state == State.DONE for job in window.queue.jobs))
     assert "2 done" in window.banner.text
+
+
+def test_a_folder_that_cannot_be_read_is_told_of(window, tmp_path, monkeypatch):
+    (tmp_path / "card" / "locked").mkdir(parents=True)
+    scandir = os.scandir
+
+    def scan(path):
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    window._looker.find([str(tmp_path / "card")])
+    wait_until(lambda: "locked: the folder cannot be read: Permission denied" in window.banner.text)
 
 
 def test_files_buttons_act_on_the_marked_job(window, clip, tmp_path):
