@@ -115,6 +115,14 @@ def test_ffv1_gives_back_every_sample(tmp_path: Path, codec: str, pixel_format: 
     assert decoded(target)[0].color_range == decoded(source)[0].color_range
 
 
+@pytest.mark.parametrize(("suffix", "encoder"), [(".mp4", "libx264"), (".mov", "mjpeg"), (".mkv", "mjpeg")])
+def test_motion_jpeg_stays_where_players_know_it(tmp_path: Path, suffix: str, encoder: str) -> None:
+    source = clips.video(tmp_path / "clip.avi", codec="mjpeg", pixel_format="yuvj422p", frames=3, color_range=2)
+    target = tmp_path / f"clean{suffix}"
+    assert copy(source, target).report[0].reason == f"encoded by {encoder}"
+    assert [frame.format.name for frame in decoded(target)] == ["yuvj422p"] * 3
+
+
 @pytest.mark.parametrize(
     ("codec", "pixel_format", "suffix", "encoder"),
     [

@@ -243,7 +243,8 @@ def starts(codec: str) -> bool:
 def _candidates(material: Material, container_format: str) -> Iterator[str]:
     with scratch(container_format) as container:
         default = container.default_video_codec
-    names = [FAMILY.get(material.codec), *FALLBACKS, default]
+    is_of_avi = material.codec == "mjpeg" and container_format == "mp4"  # FFmpeg writes it there, few players read it
+    names = [None if is_of_avi else FAMILY.get(material.codec), *FALLBACKS, default]
     own = _encoder(material.codec)
     if container_format in MPEG_PROGRAMS:
         names.insert(0, "mpeg2video")
