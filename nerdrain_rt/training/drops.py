@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from nerdrain_rt.training.streaks import Streaks
 
+_Numbers = TypeVar("_Numbers", float, Tensor)
+
 PER_M3 = 500
 """Drops above 1 mm in a cloudburst."""
 NEAREST_M = 0.4
 _APERTURE_M = 0.002
+"""Of a telephone's or dashcam's lens."""
 _LAMP_WIDTH = 0.35
 """Tangent of the angle at which a headlight has lost most of its light."""
 _LAMP_SINKS = 0.05
@@ -81,8 +85,12 @@ class Drops:
 
 def streak_sigma(size: Tensor, focal: Tensor, distance: Tensor, focus: Tensor) -> Tensor:
     """Pixels across a streak of a drop of `size` pixels, for its width, the lens out of focus and the sensor."""
-    defocus = _APERTURE_M * focal * (1 / distance - 1 / focus)
-    return torch.sqrt(0.3 + (0.35 * size).square() + defocus.square())
+    return torch.sqrt(0.3 + (0.35 * size).square() + defocus_sigma(focal, distance, focus).square())
+
+
+def defocus_sigma(focal: _Numbers, distance: _Numbers, focus: _Numbers) -> _Numbers:
+    """Pixels across a line that a lens out of focus adds: a quarter of the diameter to which it blurs a point."""
+    return _APERTURE_M / 4 * focal * (1 / distance - 1 / focus)
 
 
 def drop_diameters(chance: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from nerdrain_rt.training.air import Air, strewn
 from nerdrain_rt.training.capture import Capture, take, to_linear, to_srgb
 from nerdrain_rt.training.dice import Dice
-from nerdrain_rt.training.drops import PER_M3, fall_speed
+from nerdrain_rt.training.drops import PER_M3, defocus_sigma, fall_speed
 from nerdrain_rt.training.looks import (
     EVERY_KIND,
     FINE,
@@ -171,8 +171,7 @@ def _draw_optical(dice: Dice, look: OpticalLook) -> _Scene:
     for near, far in _SLABS_M:
         distance = math.sqrt(near * far)
         size, scale = drop * focal / distance, focal * exposure / distance
-        defocus = 0.002 * focal * abs(1 / distance - 1 / focus)
-        sigma = math.hypot(blur, 0.35 * size, defocus)
+        sigma = math.hypot(blur, 0.35 * size, defocus_sigma(focal, distance, focus))
         density = min(0.012, drops * (far**3 - near**3) / 3 / focal**2)
         shift = (wind * scale, fall * scale)
         peak, growth = min(1.0, 0.4 * size / sigma), speed * exposure / distance
