@@ -1,6 +1,7 @@
 """Weights by name and by path, imported checkpoints, and files that are none."""
 
 import hashlib
+import os
 import pickle
 
 import pytest
@@ -190,7 +191,20 @@ def test_save_that_fails_leaves_no_partial_file(tmp_path):
     (tmp_path / "blocked.safetensors").mkdir()
     with pytest.raises(WeightsError):
         save_weights({"x": torch.zeros(1)}, tmp_path / "blocked.safetensors", metadata={})
-    assert not list(tmp_path.glob(".*partial"))
+    assert [path.name for path in tmp_path.iterdir()] == ["blocked.safetensors"]
+
+
+def test_weights_are_on_disk_before_they_replace_others(tmp_path, monkeypatch):
+    path, sizes = tmp_path / "x.safetensors", []
+    path.write_bytes(b"those before")
+
+    def fsync(descriptor: int) -> None:
+        assert path.read_bytes() == b"those before"
+        sizes.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save_weights({"x": torch.zeros(1000)}, path, metadata={})
+    assert sizes == [path.stat().st_size]
 
 
 def new_state(seed=1):

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from nerdrain_rt.errors import UsageError, WeightsError
+from nerdrain_rt.folders import write_whole
 from nerdrain_rt.model.checkpoint import read_published
 from nerdrain_rt.model.net import NerdRain, NetConfig
 from nerdrain_rt.model.update import differences, updated
@@ -136,17 +137,13 @@ def save_mean(names: Sequence[str | Path], path: Path) -> None:
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all."""
+    """Write a safetensors file whole and to the disk, or not at all."""
     if not path.name or (path.exists() and not path.is_file()):
         raise WeightsError(f"{path}: cannot be written: not a file that can be replaced")
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial, metadata=dict(metadata))
-        partial.chmod(0o644)
-        partial.replace(path)
+        write_whole(path, save({name: tensor.contiguous() for name, tensor in state.items()}, dict(metadata)))
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise WeightsError(f"{path}: cannot be written: {error}") from error
 
 
