@@ -236,6 +236,8 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 
 def _follow(trainer: Trainer, minutes: float | None, fit: float | None) -> None:
     """Run to the end and tell of it now and then."""
+    if trainer.step >= trainer.settings.steps:
+        console.note(f"{trainer.folder}: done before, at step {trainer.step} of {trainer.settings.steps}")
     last = time.monotonic()
     has_plot = trainer.workers.is_first and find_spec("matplotlib") is not None
     entries: list[StepLog] = []

@@ -52,7 +52,11 @@ def test_command_trains_refuses_to_overwrite_and_resumes(recipe, tmp_path, capsy
 
     recipe.write_text(recipe.read_text().replace("steps = 2", "steps = 3"))
     assert run([*arguments, "--resume"]) == 0
+    assert "done before" not in capsys.readouterr().err
     assert len(rows(tmp_path / "run/log.csv")) == 3
+
+    assert run([*arguments, "--resume"]) == 0
+    assert "done before, at step 3 of 3" in capsys.readouterr().err
 
     start = str(tmp_path / "run/weights.safetensors")
     assert run([*arguments[:3], str(tmp_path / "next"), "--from", start, "--device", "cpu", "--minutes", "0"]) == 0
