@@ -16,8 +16,8 @@ from nerdrain_rt.errors import DerainError, MediaError, UsageError, first_line
 from nerdrain_rt.lanes import is_out_of_memory
 
 VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv",
-    ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".3g2", ".3gp", ".asf", ".avi", ".flv", ".m2t", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 MARK = "_derained"
 NOT_FOOTAGE = {"$RECYCLE.BIN", "System Volume Information", "lost+found"}
