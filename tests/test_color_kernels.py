@@ -12,7 +12,7 @@ from tests.triton_cpu import DEVICE, HAS_GPU  # isort: split
 from nerdrain_rt import color
 from nerdrain_rt.color import Planes
 from nerdrain_rt.color_spec import ColorSpec, Siting
-from tests.test_color import random_picture, random_residual
+from tests.reference_color import random_picture, random_residual
 
 FORMATS = (
     *("yuv420p", "yuvj420p", "nv12", "nv21", "yuv420p10le", "p010le", "p016le"),

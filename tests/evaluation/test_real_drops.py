@@ -6,7 +6,7 @@ import pytest
 from nerdrain_rt.errors import MediaError
 from nerdrain_rt.evaluation.evaluate import Comparison
 from nerdrain_rt.evaluation.real_drops import RealDrops, measure_real_drops
-from tests.test_evaluate import derainer, noise, panned, write
+from tests.evaluation.pictures import derainer, noise, panned, write
 
 
 def drops_over(frames, *, light):
