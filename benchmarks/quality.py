@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 import torch
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from nerdrain_rt import console
@@ -283,12 +284,12 @@ def table_of(result: dict[str, Any]) -> Table:
     )
 
     def add(
-        name: str, before: float, after: float, more: str = "", limits: Iterable[str] = (), digits: int = 2
+        name: str, before: float, after: float, more: str = "", limits: Iterable[Text] = (), digits: int = 2
     ) -> None:
         values = (f"{value:.{digits}f}" for value in (before, after, after - before))
         table.add_row(name, *values, more, *limits)
 
-    def add_scores(name: str, scores: dict[str, Any], limits: Iterable[str] = ()) -> None:
+    def add_scores(name: str, scores: dict[str, Any], limits: Iterable[Text] = ()) -> None:
         add(name, scores["input_psnr_y"], scores["psnr_y"], limits=limits)
 
     pairs = result["rain200l"]
@@ -316,10 +317,10 @@ def table_of(result: dict[str, Any]) -> Table:
     return table
 
 
-def _judged(name: str, figure: float) -> Iterator[str]:
+def _judged(name: str, figure: float) -> Iterator[Text]:
     for limit in TARGETS[name]:
         is_met = figure < limit if name == "flicker" else figure >= limit
-        yield f"[{'green' if is_met else 'red'}]{limit:g}[/]"
+        yield Text(f"{limit:g}", "green" if is_met else "red")
 
 
 def run(options: argparse.Namespace) -> None:

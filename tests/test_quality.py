@@ -85,6 +85,7 @@ def test_last_line_holds_every_figure(run):
     result = json.loads(output.splitlines()[-1])
     assert code == 0
     assert "must" in output
+    assert "[green]" not in output
     assert result["rain200l"]["psnr_y"] == EQUAL_DB
     assert list(result["showers"]["intensities"]) == ["0.1", "0.25", "0.5", "0.75", "1"]
     assert list(result["showers"]["scenes"]) == list(SCENES)
