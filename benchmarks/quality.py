@@ -10,7 +10,7 @@ Run as `python benchmarks/quality.py [--weights NAME|FILE] [--sheets DIR]`; the 
   drops of short exposures. `dry`: none.
 - `real`: the clip of real rain, some frames every so often: what is left of the drops that only one frame shows.
 - each dry clip's first frames but the very first, which has no frame before it to be compared with: `dry`, as they are;
-  `moving`, under the rain of `nerdrain rain CLIP --seed 1`.
+  `moving`, under the rain of `nerdrain rain CLIP --seed 1`; `driving`, with `--driving 15` too.
 
 The sheets show all of them. Pictures larger than `--longest` are cut to their middles and never
 shrunk, so that streaks keep their size. None of them was trained on. PSNR and SSIM are of Y, that of dry clips of RGB.
@@ -70,7 +70,7 @@ INTENSITIES = (0.1, 0.25, 0.5, 0.75, 1.0)
 SCENES = {"standing": Shower(), "driving": Shower(speed_m_s=15), "night": Shower(is_night=True)}
 NIGHT_LIGHT = 0.1
 """Of the photograph's, linear."""
-MOVING = Shower(seed=1)
+MOVING = {"moving": Shower(seed=1), "driving": Shower(seed=1, speed_m_s=15)}
 NO_RAIN = RainSettings(dry=0, light=0, heavy=0, fine=0, thick=0, optical=0, short=0, falling=0)
 LOOKS = {
     "light": replace(NO_RAIN, light=1),
@@ -162,11 +162,11 @@ class Data:
         for picture in islice(read_pictures(self._clip(clip)), self.frames + 2):
             yield Picture(f"{clip}, frame {picture.name}", self._middle(picture.rgb))
 
-    def moving(self, clip: str) -> Iterator[Pair]:
+    def moving(self, clip: str, shower: Shower) -> Iterator[Pair]:
         """The same as `nerdrain rain` gives them to the encoder, beside the dry ones."""
         with (
             tempfile.TemporaryDirectory() as folder,
-            closing(rain_on_video(self._clip(clip), Path(folder) / "rainy.mkv", MOVING)) as progress,
+            closing(rain_on_video(self._clip(clip), Path(folder) / "rainy.mkv", shower)) as progress,
         ):
             for dry, step in zip(self.dry(clip), progress, strict=False):
                 rainy = to_image(to_rgb(step.frame.picture, device=torch.device("cpu")))
@@ -233,10 +233,13 @@ class Quality:
     def clip(self, name: str) -> dict[str, Any]:
         """Harm to the dry frames, and scores and flicker of those with moving rain."""
         dry = self._derain_video((*picture, None) for picture in self._data.dry(name))[1:-1]
-        moving = self._derain_video(self._data.moving(name))[1:-1]
         self.shown["dry"] += [dry[0], dry[-1]]
-        self.shown["moving"] += [moving[0], moving[-1]]
-        return {"dry": summary(Harm.of(dry)), "moving": _means([Evaluation.of(moving)]) | summary(Flicker.of(moving))}
+        figures = {"dry": summary(Harm.of(dry))}
+        for kind, shower in MOVING.items():
+            moving = self._derain_video(self._data.moving(name, shower))[1:-1]
+            self.shown["moving"] += [moving[0], moving[-1]]
+            figures[kind] = _means([Evaluation.of(moving)]) | summary(Flicker.of(moving))
+        return figures
 
     def real(self) -> dict[str, Any]:
         """What is left of real drops."""
@@ -303,14 +306,16 @@ def table_of(result: dict[str, Any]) -> Table:
     dry = result["dry"]
     table.add_row("held-out dry", "", f"{dry['harm_psnr']:.2f}", "", f"{dry['changed_share']:.1%} changed")
     for clip in DRY_CLIPS:
-        dry, moving = result[clip]["dry"], result[clip]["moving"]
+        dry = result[clip]["dry"]
         table.add_row(clip)
         changed = f"{dry['changed_share']:.1%} changed"
         table.add_row("  dry", "", f"{dry['harm_psnr']:.2f}", "", changed, *_judged("dry", dry["harm_psnr"]))
-        add_scores("  moving rain", moving, _judged("moving", moving["gain"]))
-        before, after, floor, left = (moving[f"flicker_{it}"] for it in ("before", "after", "target", "left"))
-        more = f"dry {floor:.2f}, {left:.0%} left"
-        add("  flicker", before, after, more, _judged("flicker", after / before))
+        for kind in MOVING:
+            moving = result[clip][kind]
+            add_scores(f"  {kind}", moving, _judged("moving", moving["gain"]))
+            before, after, floor, left = (moving[f"flicker_{it}"] for it in ("before", "after", "target", "left"))
+            more = f"dry {floor:.2f}, {left:.0%} left"
+            add("  flicker", before, after, more, _judged("flicker", after / before))
     real = result["real"]
     left = "" if real["drops_left"] is None else f"{real['drops_left']:.0%} left"
     add(f"{REAL_CLIP}: drops", real["drops_before"], real["drops_after"], left, digits=3)

@@ -95,8 +95,10 @@ def test_last_line_holds_every_figure(run):
     assert result["dry"]["harm_psnr"] == EQUAL_DB
     for clip in ("gopro_walk", "dashcam_highway"):
         assert result[clip]["dry"]["harm_psnr"] == EQUAL_DB
-        assert result[clip]["moving"]["gain"] == 0
-        assert result[clip]["moving"]["flicker_left"] == 1
+        for rain in ("moving", "driving"):
+            assert result[clip][rain]["gain"] == 0
+            assert result[clip][rain]["flicker_left"] == 1
+        assert result[clip]["moving"]["input_psnr_y"] != result[clip]["driving"]["input_psnr_y"]
 
 
 def test_json_comes_alone_and_sheets_into_their_folder(run, tmp_path):
@@ -171,7 +173,7 @@ def test_moving_rain_is_that_of_the_rain_command(data, folder, tmp_path):
         pass
     expected = [picture.rgb[16:80, 32:96] for picture in read_pictures(tmp_path / "rainy.mkv")]
 
-    pairs = list(data.moving("gopro_walk"))
+    pairs = list(data.moving("gopro_walk", quality.MOVING["moving"]))
 
     assert len(pairs) == 4
     for pair, rainy in zip(pairs, expected, strict=False):
