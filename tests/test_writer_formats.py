@@ -118,6 +118,26 @@ def test_odd_sizes_stay(tmp_path: Path, codec: str, suffix: str, chosen: str | N
     assert difference(decoded(source), frames) < 4
 
 
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "suffix", "known"),
+    [
+        ("ffv1", "yuv420p10le", ".ts", "hevc"),
+        ("ffv1", "yuv420p", ".ts", "h264"),
+        ("ffv1", "yuv420p", ".mpg", "mpeg2video"),
+        ("prores_ks", "yuv422p10le", ".ts", "h264"),
+    ],
+)
+def test_what_a_stream_cannot_name_is_encoded_as_what_it_can(
+    tmp_path: Path, codec: str, pixel_format: str, suffix: str, known: str
+) -> None:
+    options = {"codec": codec, "pixel_format": pixel_format, "options": {}}
+    source = clips.video(tmp_path / "clip.mov" if codec == "prores_ks" else tmp_path / "clip.mkv", frames=4, **options)
+    copy(source, tmp_path / f"clean{suffix}")
+    with av.open(str(tmp_path / f"clean{suffix}")) as container:
+        assert container.streams.video[0].codec_context.name == known
+        assert len(list(container.decode(video=0))) == 4
+
+
 def test_codec_and_options_are_obeyed(tmp_path: Path) -> None:
     source = clips.video(tmp_path / "clip.mp4")
     small = copy(source, tmp_path / "small.mp4", codec="libx264", codec_options={"crf": "45", **FAST})

@@ -24,6 +24,7 @@ from tests.copies import FAST, copy, decoded, left_in
         ("clean.mp4", {"codec": "nonsense"}, "'nonsense' is no video encoder here; mp4 takes libx264"),
         ("clean.mp4", {"codec": "aac"}, "'aac' is no video encoder"),
         ("clean.webm", {"codec": "libx264"}, "webm cannot hold libx264; webm takes libsvtav1, libvpx-vp9"),
+        ("clean.ts", {"codec": "ffv1"}, "mpegts cannot hold ffv1; mpegts takes libx264, libx265, mpeg4$"),
         ("clean.mp4", {"codec_options": {"quality": "best"}}, "option 'quality' is unknown to libx264"),
         ("clean.mp4", {"codec_options": {"crf": "many"}}, "libx264 does not start with crf=many: "),
         ("clean.txt", {}, "no video file ends in '.txt'; try .mp4"),

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import av
+from av.codec.codec import Codec
 from av.format import Flags
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ NAMED_CODECS = {
     "svcd": _PROGRAM_STREAM,
 }  # fmt: skip
 """Of FFmpeg's muxers that write whatever they are given, the codecs that are known again when the file is read."""
+_GUESSED = frozenset({"mpeg4", "h264", "hevc"})
+"""Video that FFmpeg knows again in all of them, by looking into it."""
 
 
 @contextmanager
@@ -45,13 +48,14 @@ def scratch(container_format: str) -> Iterator[OutputContainer]:
 
 
 def holds(container_format: str, codec: str) -> bool:
-    """Whether the container has a place for what this encoder makes."""
+    """Whether the container has a place for what this encoder makes, and who reads it knows what is there."""
+    named = NAMED_CODECS.get(container_format)
     with scratch(container_format) as container:
         try:
             container.add_stream(codec)
+            return named is None or Codec(codec, "w").canonical_name in named | _GUESSED
         except ValueError:
             return False
-        return True
 
 
 def is_rate_variable(container_format: ContainerFormat) -> bool:
