@@ -111,8 +111,9 @@ def choose_encoding(
         else:
             chosen = _with_options(attempt, material, container_format, codec_options)
             if wanted is not material:
-                exactly = f"-c ffv1 keeps {material.pixel_format} exactly"
-                chosen = replace(chosen, warning=f"encoded as {chosen.pixel_format} for players; {exactly}")
+                exactly = "-c ffv1" if holds(container_format, "ffv1") else "-c ffv1 in .mkv"
+                words = f"encoded as {chosen.pixel_format} for players; {exactly} keeps {material.pixel_format} exactly"
+                chosen = replace(chosen, warning=words)
             return _where_pictures_are(chosen, material, container_format)
     raise UsageError(fault)
 
