@@ -233,6 +233,12 @@ def test_what_cannot_hold_early_times_says_so_and_stays_in_step(tmp_path: Path, 
     assert not [line for line in trimmed.warnings if "before time 0" in line]
 
 
+def test_what_begins_at_0_is_not_said_to_begin_before_it(tmp_path: Path) -> None:
+    source = clips.with_sound(tmp_path / "clip.ts")  # at a time that is no whole number of microseconds
+    writer = copy(source, tmp_path / "clean.avi")
+    assert not [line for line in writer.warnings if "before time 0" in line]
+
+
 def test_a_trimmed_file_starts_at_zero_with_everything_shifted(rich: Path, tmp_path: Path) -> None:
     target = tmp_path / "clean.mkv"
     writer = copy(rich, target, start=0.6, end=1.5)

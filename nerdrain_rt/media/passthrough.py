@@ -128,7 +128,7 @@ class Passthrough:
         if target.format.name in MATROSKA_FORMATS:
             # else FFmpeg shifts every stream until the sound's priming begins at 0
             target.container_options["avoid_negative_ts"] = "disabled"
-        elif earliest < 0 and not target.format.flags & cast(int, Flags.ts_negative.value):
+        elif round(earliest, 3) < 0 and not target.format.flags & cast(int, Flags.ts_negative.value):
             seconds = f"{float(-earliest):.3f} s"
             self._note(f"{target.format.name} cannot hold the {seconds} before time 0: all streams begin later")
 
