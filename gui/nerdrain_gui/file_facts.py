@@ -39,7 +39,7 @@ class FileLooker(QObject):
     found = pyqtSignal(list)
     """Files that can be derained among what was given."""
     refused = pyqtSignal(str)
-    """Nothing of what was given can be derained."""
+    """What was given, or a folder in it, cannot be read or holds nothing to derain."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -97,7 +97,11 @@ def read_facts(path: Path) -> FileFacts:
     from nerdrain_rt.errors import MediaError
     from nerdrain_rt.media.source import read_first_picture
 
-    size = path.stat().st_size if path.is_file() else 0
+    try:
+        size = path.stat().st_size if path.is_file() else 0
+    except OSError as error:  # in a folder that may be listed only
+        _log.info("%s: no picture: %s", path, error)
+        return FileFacts(QImage())
     reader = QImageReader(str(path))
     if reader.canRead():
         reader.setAutoTransform(True)

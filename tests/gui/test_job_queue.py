@@ -317,6 +317,15 @@ def test_a_clip_with_broken_tags_is_listed_with_its_picture(app, tmp_path):
     assert read_facts(clip).size == (48, 64)
 
 
+def test_a_file_in_a_folder_that_may_be_listed_only_has_no_facts(tmp_path, monkeypatch):
+    def refuse(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    facts = read_facts(tmp_path / "clip.mp4")
+    assert (facts.image.isNull(), facts.size, facts.bytes) == (True, (0, 0), 0)
+
+
 def test_a_queue_keeps_names_that_are_not_unicode(tmp_path):
     job = FileJob(os.fsdecode(b"/rain/K\xf6ln.mp4"))
     write_jobs(tmp_path / "queue.json", [job])
