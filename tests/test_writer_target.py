@@ -74,35 +74,34 @@ def test_a_name_is_nothing_but_a_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert again.frames_written == 4
 
 
-def grow_old(path: Path) -> None:
-    os.utime(path, (0, 0))
-
-
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     source = clips.video(tmp_path / "clip.mp4", frames=2)
-    left = [".clean.0123abcd.partial.mp4", ".clean [1].0123abcd.partial.mp4", ".clean.0123abcd.partial.mkv"]
-    for name in left:
+    code = """
+import sys; from pathlib import Path; from nerdrain_rt.media.target import temporary_beside
+for name in sys.argv[2:]: temporary_beside(Path(name), source=Path(sys.argv[1]), overwrite=False).touch()
+"""
+    targets = [tmp_path / name for name in ("clean.mp4", "clean [1].mp4", "clean.mkv")]
+    subprocess.run([sys.executable, "-c", code, source, *targets], check=True, cwd=Path(__file__).parents[1])
+    others = [".clean.01234567-1-89ab.partial.mp4", ".clean.0123abcd.partial.mp4"]
+    for name in others:
         (tmp_path / name).touch()
-        grow_old(tmp_path / name)
-    (tmp_path / ".clean.89abcdef.partial.mp4").touch()  # begun just now
-    copy(source, tmp_path / "clean.mp4")
-    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4", ".clean.89abcdef.partial.mp4", *left[1:]}
-    copy(source, tmp_path / "clean [1].mp4")
-    assert left[1] not in left_in(tmp_path)
+    assert len(left_in(tmp_path)) == 6
+
+    for target in targets:
+        copy(source, target)
+
+    assert left_in(tmp_path) == {"clip.mp4", *others, *(target.name for target in targets)}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there an open file is safe by itself")
 def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
     source, target = clips.video(tmp_path / "clip.mp4", frames=4), tmp_path / "clean.mp4"
     with VideoReader(source) as reader, VideoWriter(target, like=reader) as writer:
         for frame in reader:
             writer.write(frame)
         (partial,) = tmp_path.glob(".clean.*.partial.mp4")
-        grow_old(partial)
-        copy(source, tmp_path / "other.mp4")
         with VideoReader(source) as again, pytest.raises(MediaError), VideoWriter(target, like=again):
             assert partial.exists()
-    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4", "other.mp4"}
+    assert left_in(tmp_path) == {"clip.mp4", "clean.mp4"}
 
 
 def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:

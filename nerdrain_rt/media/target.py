@@ -5,23 +5,20 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import platform
 import secrets
-import sys
-import time
+import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from nerdrain_rt.errors import MediaError, UsageError
 from nerdrain_rt.media.report import explain, media_errors
 
-if sys.platform != "win32":
-    import fcntl
-
 LONGEST_STEM = 150
 """Bytes; names of files have up to 255."""
-ABANDONED_SECONDS = 60
-"""A temporary file that nobody has claimed or written to for so long was left by a run that was killed."""
 
 
 @contextmanager
@@ -42,7 +39,8 @@ def whole_file(target: Path, *, source: Path, overwrite: bool) -> Iterator[Path]
 def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
     """The hidden name under which the result is made, of the same suffix; a link's is beside the file it points to.
 
-    What killed runs have left of the same target is removed.
+    It has the process's number in it, and what processes of this machine that are no more have left of the same target
+    is removed.
 
     Raises `UsageError` for a target that exists, is the source, a device or a folder, or has no writable folder.
     """
@@ -58,37 +56,22 @@ def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
     if os.path.lexists(target) and not overwrite:
         raise UsageError(f"{target}: exists; allow overwriting (-y) or choose another name")
     _remove_abandoned(folder, target)
-    return folder / f".{partial_stem(target)}.{secrets.token_hex(4)}.partial{target.suffix}"
-
-
-def claimed(temporary: Path) -> AbstractContextManager[object]:
-    """Until this is left, or its process ends, however, the file is not taken for one that a killed run has left."""
-    if sys.platform == "win32":  # there nobody removes a file that is open
-        return nullcontext()
-    file = temporary.open("rb")
-    with suppress(OSError):  # as where a network drive knows no locks; nobody removes anything there
-        fcntl.flock(file, fcntl.LOCK_SH)
-    return file
+    whose = f"{_this_machine()}-{os.getpid()}-{secrets.token_hex(2)}"
+    return folder / f".{partial_stem(target)}.{whose}.partial{target.suffix}"
 
 
 def _remove_abandoned(folder: Path, target: Path) -> None:
     stem, suffix = glob.escape(partial_stem(target)), glob.escape(target.suffix)
-    for partial in folder.glob(f".{stem}.????????.partial{suffix}"):
-        with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS and not _is_claimed(partial):
+    for partial in folder.glob(f".{stem}.{_this_machine()}-*-*.partial{suffix}"):
+        process = partial.name.removesuffix(f".partial{target.suffix}").split("-")[-2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            with suppress(OSError):
                 partial.unlink()
 
 
-def _is_claimed(temporary: Path) -> bool:
-    """Whether a process that lives has claimed it; raises OSError where that cannot be known."""
-    if sys.platform == "win32":
-        return False
-    with temporary.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+def _this_machine() -> str:
+    """Its name in short: a folder may be shared, and processes of others are not known here."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 def kept_partial(target: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from nerdrain_rt.media.passthrough import Passthrough, later_timecode
 from nerdrain_rt.media.report import StreamReport, codec_name, media_errors
 from nerdrain_rt.media.routes import kept_tags
 from nerdrain_rt.media.source import file_address, is_cover_art
-from nerdrain_rt.media.target import claimed, kept_partial, publish, temporary_beside
+from nerdrain_rt.media.target import kept_partial, publish, temporary_beside
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -71,7 +71,6 @@ class VideoWriter:
         self._like = like
         self._warnings: list[str] = []
         self._settings = settings or OutputSettings()
-        self._claim = ExitStack()
 
     @property
     def warnings(self) -> list[str]:
@@ -164,7 +163,6 @@ class VideoWriter:
         with media_errors(self.target):
             self._passthrough.start(self._container)
             self._container.start_encoding()
-            self._claim.enter_context(claimed(self._temporary))
 
     def _add_video(self, source: VideoStream) -> VideoEncoder:
         like, settings = self._like, self._settings
@@ -231,5 +229,4 @@ class VideoWriter:
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
         self._temporary.unlink(missing_ok=True)
-        self._claim.close()
         self._passthrough.close()
