@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import glob
 import logging
+import os
 import threading
 import time
 from contextlib import closing
@@ -47,17 +47,17 @@ class JobWorker:
 
     def discard_leftovers(self) -> None:
         """Remove the unfinished file while the thread is still at it; on Windows it has to close it first."""
-        from nerdrain_rt.media.target import partial_stem
+        from nerdrain_rt.media.target import temporaries
 
-        if self.target is not None:
-            stem = glob.escape(partial_stem(self.target))
-            for partial in self.target.parent.glob(f".{stem}.????????.partial{self.target.suffix}"):
-                try:
-                    partial.unlink(missing_ok=True)
-                except PermissionError:
-                    self.thread.join(CLOSING_SECONDS)  # it removes the file itself
-                except OSError as error:
-                    _log.info("%s: not removed: %s", partial, error)
+        for path, process in temporaries(self.target) if self.target is not None else ():
+            if process != os.getpid():
+                continue
+            try:
+                path.unlink(missing_ok=True)
+            except PermissionError:
+                self.thread.join(CLOSING_SECONDS)  # it removes the file itself
+            except OSError as error:
+                _log.info("%s: not removed: %s", path, error)
 
     def _run(self) -> None:
         try:

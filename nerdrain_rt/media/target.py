@@ -55,18 +55,25 @@ def temporary_beside(target: Path, *, source: Path, overwrite: bool) -> Path:
         raise UsageError(f"{target}: is not a file that can be replaced")
     if os.path.lexists(target) and not overwrite:
         raise UsageError(f"{target}: exists; allow overwriting (-y) or choose another name")
-    _remove_abandoned(folder, target)
+    _remove_abandoned(target)
     whose = f"{_this_machine()}-{os.getpid()}-{secrets.token_hex(2)}"
-    return folder / f".{partial_stem(target)}.{whose}.partial{target.suffix}"
+    return folder / f".{_partial_stem(target)}.{whose}.partial{target.suffix}"
 
 
-def _remove_abandoned(folder: Path, target: Path) -> None:
-    stem, suffix = glob.escape(partial_stem(target)), glob.escape(target.suffix)
-    for partial in folder.glob(f".{stem}.{_this_machine()}-*-*.partial{suffix}"):
-        process = partial.name.removesuffix(f".partial{target.suffix}").split("-")[-2]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
+def temporaries(target: Path) -> Iterator[tuple[Path, int]]:
+    """The hidden files in which processes of this machine make or made `target`, with the numbers of those."""
+    stem, suffix = glob.escape(_partial_stem(target)), glob.escape(target.suffix)
+    for path in _behind_links(target).parent.glob(f".{stem}.{_this_machine()}-*-*.partial{suffix}"):
+        process = path.name.removesuffix(f".partial{target.suffix}").split("-")[-2]
+        if process.isdecimal():
+            yield path, int(process)
+
+
+def _remove_abandoned(target: Path) -> None:
+    for path, process in temporaries(target):
+        if not psutil.pid_exists(process):
             with suppress(OSError):
-                partial.unlink()
+                path.unlink()
 
 
 def _this_machine() -> str:
@@ -79,7 +86,7 @@ def kept_partial(target: Path) -> Path:
     return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
-def partial_stem(target: Path) -> str:
+def _partial_stem(target: Path) -> str:
     """What the temporary name begins with, short enough for the rest of it."""
     stem = target.stem.replace("%", "_")  # FFmpeg takes %d in a picture's name for a series
     return stem.encode(errors="surrogateescape")[:LONGEST_STEM].decode(errors="ignore")
@@ -97,7 +104,7 @@ def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
         if overwrite or not _link(temporary, target):
             temporary.replace(_behind_links(target))
     except OSError as error:
-        result = temporary.with_name(f"{partial_stem(target)}.{secrets.token_hex(4)}{target.suffix}")
+        result = temporary.with_name(f"{_partial_stem(target)}.{secrets.token_hex(4)}{target.suffix}")
         with media_errors(target):
             temporary.replace(result)
         raise MediaError(f"{target}: {explain(error)}; the result is {result}") from error
