@@ -25,6 +25,7 @@ from PyQt6.QtCore import QCoreApplication, QEvent, QSettings
 from PyQt6.QtTest import QTest
 
 from nerdrain_rt.derainer import Derainer
+from tests import clips
 from tests.fakes import FakeBackend
 
 
@@ -100,3 +101,8 @@ def wait_until(condition, seconds=10.0):
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         QTest.qWait(5)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))

@@ -1,62 +1,18 @@
 import errno
-import json
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nerdrain_gui.app import why_no_display
-from nerdrain_gui.files_inspector import FilesInspector
-from nerdrain_gui.graphics import GraphicsLoad
-from nerdrain_gui.job_queue import Column, JobQueue
+from nerdrain_gui.job_queue import Column
 from nerdrain_gui.jobs import JobOptions, State
-from nerdrain_gui.main_window import DEVICE, FILES, PREVIEW, MainWindow
-from nerdrain_gui.run import Figures
-from nerdrain_gui.session import Session
-from nerdrain_gui.settings import Settings
-from nerdrain_gui.theme import Theme, current_colors
-from PyQt6 import sip
-from PyQt6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PyQt6.QtGui import QDropEvent, QWheelEvent
+from nerdrain_gui.main_window import DEVICE, FILES, PREVIEW
+from PyQt6.QtCore import Qt
 from PyQt6.QtTest import QTest
-from PyQt6.QtWidgets import (
-    QAbstractButton,
-    QAbstractItemView,
-    QAbstractSlider,
-    QApplication,
-    QCheckBox,
-    QComboBox,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
-    QScrollBar,
-)
+from PyQt6.QtWidgets import QApplication
 
-from nerdrain_rt.derainer import Derainer
 from tests import clips
-from tests.fakes import FakeBackend
 from tests.gui.conftest import flush, wait_until
-
-
-@pytest.fixture
-def clip(tmp_path):
-    return str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))
-
-
-def drop(window, *paths):
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
-    window.dropEvent(QDropEvent(QPointF(300, 300), action, mime, button, Qt.KeyboardModifier.NoModifier))
-
-
-def is_playing(window):
-    return window.preview.canvas.picture is not None
+from tests.gui.windows import WITH_GPU, drop, is_playing
 
 
 def test_a_file_dropped_on_the_preview_is_played(window, clip):
@@ -181,12 +137,6 @@ def test_a_paused_file_says_that_its_frame_is_as_in_the_file(window, clip):
     wait_until(lambda: "fps" in window.preview.canvas._figures)
 
 
-WITH_GPU = {
-    "devices": {"cpu": {"available": True}, "cuda:0": {"available": True}},
-    "codecs": {"encoders": {"libx264": True, "h264_nvenc": True, "hevc_nvenc": False}},
-}
-
-
 def test_decoding_on_the_graphics_card_is_offered_where_there_is_one(window):
     inspector = window.files.inspector
     assert not inspector.decode.isEnabled()
@@ -202,20 +152,6 @@ def test_decoding_on_the_graphics_card_is_offered_where_there_is_one(window):
     assert window.queue.network.device == "cpu"
     assert not inspector.decode.isEnabled()
     assert "network" in inspector._why_not.text()
-
-
-def test_options_for_new_files_are_remembered(window):
-    window.device.show_facts(WITH_GPU)
-    inspector = window.files.inspector
-    inspector.rain.compares.click()
-    inspector.decode.click()
-    inspector.rain.strength.set_value(0.7)
-    window._settings.write()
-    again = FilesInspector(Settings.read())
-    assert again.defaults == JobOptions("", "", 0.7, 1.0, compares_frames=False, decodes_on_gpu=True)
-    assert not again.rain.compares.isChecked()
-    assert again.decode.isChecked()
-    again.deleteLater()
 
 
 def test_what_is_chosen_for_several_files_leaves_their_other_options(window, clip, tmp_path):
@@ -254,84 +190,6 @@ def test_a_file_that_failed_is_done_again_with_other_options(window, clip, tmp_p
     wait_until(lambda: window.queue.jobs[0].state == State.DONE)
 
 
-def test_keys_are_of_the_control_that_has_the_focus(window, clip):
-    window.open(clip)
-    wait_until(window.preview.play_button.isEnabled)
-    rain = window.preview.inspector.rain
-    rain.compares.setFocus()
-    QTest.keyClick(rain.compares, Qt.Key.Key_Space)
-    assert not rain.compares.isChecked()
-    assert not window.session.is_paused
-    rain.strength.slider.setFocus()
-    before = rain.strength.slider.value()
-    QTest.keyClick(rain.strength.slider, Qt.Key.Key_Left)
-    assert rain.strength.slider.value() == before - 1
-    QTest.keyClick(rain.strength.slider, Qt.Key.Key_Space)
-    assert window.session.is_paused
-
-
-@pytest.mark.parametrize("page", [PREVIEW, FILES, DEVICE])
-def test_tab_goes_round_through_all_that_can_be_done(window, clip, page):
-    window.device.show_facts(WITH_GPU)
-    window.queue.add([clip], JobOptions())
-    window.show_page(page)
-    reached = []
-    while (focused := QApplication.focusWidget()) not in reached:
-        reached.append(focused)
-        QTest.keyClick(focused, Qt.Key.Key_Tab)
-    shown = window.pages.currentWidget()
-    kinds = (QPushButton, QCheckBox, QComboBox)
-    wanted = {control for kind in kinds for control in shown.findChildren(kind)}
-    assert {control for control in wanted if control.isVisible() and control.isEnabled()} <= set(reached)
-    assert window.theme_button in reached
-
-
-def test_the_only_file_is_marked_when_the_keyboard_comes_to_the_queue(window, clip):
-    window.queue.add([clip], JobOptions())
-    window.show_page(FILES)
-    window.files.table.setFocus(Qt.FocusReason.TabFocusReason)
-    assert window.files.selected == window.queue.jobs
-    QTest.keyClick(window.files.table, Qt.Key.Key_Delete)
-    assert window.queue.jobs == []
-
-
-def test_a_click_on_a_button_leaves_the_keys_to_the_page(window):
-    window.show_page(FILES)
-    compares = window.files.inspector.rain.compares
-    QTest.mouseClick(compares, Qt.MouseButton.LeftButton, pos=QPoint(8, compares.height() // 2))
-    assert not compares.isChecked()
-    QTest.keyClick(window.focusWidget(), Qt.Key.Key_Space)
-    assert not compares.isChecked()
-
-
-def test_the_wheel_over_a_list_of_choices_changes_nothing(window):
-    combo = window.files.inspector.codec
-    turn = QPoint(0, -120)
-    where = QPointF(combo.rect().center())
-    no_button, no_key = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
-    event = QWheelEvent(where, where, turn, turn, no_button, no_key, Qt.ScrollPhase.NoScrollPhase, False)
-    QApplication.sendEvent(combo, event)
-    assert combo.currentIndex() == 0
-    assert not event.isAccepted()
-
-
-def test_every_control_has_a_name_and_says_what_it_does(window, clip):
-    window.open(clip)
-    kinds = (QAbstractButton, QComboBox, QAbstractSlider, QProgressBar)
-    controls = [control for kind in kinds for control in window.findChildren(kind)]
-    ours = [control for control in controls if not isinstance(control, QScrollBar) and not is_part_of_qt(control)]
-    assert len(ours) > 40
-    for control in ours:
-        text = control.text() if isinstance(control, QAbstractButton) else ""
-        assert control.accessibleName() or text, control
-        assert len(control.toolTip()) > 5, text or control.accessibleName()
-
-
-def is_part_of_qt(control):
-    """What Qt makes within a table, a list or a line."""
-    return isinstance(control.parent(), QAbstractItemView | QLineEdit)
-
-
 def test_errors_are_messages_in_the_window(window, tmp_path):
     window.open(str(tmp_path / "missing.mp4"))
     wait_until(lambda: window.banner.text)
@@ -339,16 +197,6 @@ def test_errors_are_messages_in_the_window(window, tmp_path):
     assert QApplication.activeModalWidget() is None
     window.tell_of_fault(ValueError, ValueError("odd"), None)
     assert window.banner.text == "Unexpected ValueError: odd"
-
-
-def test_the_graphics_card_is_shown_where_there_is_one(window):
-    inspector, figures = window.preview.inspector, Figures(30.0, 12.0, 0)
-    card = inspector._figures["graphics"]
-    inspector.show_figures(figures)
-    assert card.isHidden()
-    inspector.show_figures(replace(figures, graphics=GraphicsLoad(1 << 30, 8 << 30, 0.5)))
-    assert not card.isHidden()
-    assert "GPU 50 %" in window.preview._in_one_line(replace(figures, graphics=GraphicsLoad(1, 2, 0.5)))
 
 
 def test_a_recording_makes_its_folder(window, clip, tmp_path, monkeypatch):
@@ -370,117 +218,6 @@ def test_a_message_goes_when_the_next_source_is_opened(window, tmp_path, clip):
     assert window.banner.text == ""
 
 
-def test_theme_button_changes_the_colours_and_is_remembered(window):
-    assert current_colors().window == "#15181d"
-    window.theme_button.click()
-    window.theme_button.click()
-    assert current_colors().window == "#f7f8fa"
-    window.close()
-    assert Settings.read().theme == "light"
-
-
-def test_the_window_follows_the_system_while_it_is_told_to(app):
-    for other in app.findChildren(Theme):
-        sip.delete(other)
-    theme, hints = Theme(app, "system"), app.styleHints()
-    for scheme, window_color in ((Qt.ColorScheme.Dark, "#15181d"), (Qt.ColorScheme.Light, "#f7f8fa")):
-        hints.colorSchemeChanged.emit(scheme)
-        assert current_colors().window == window_color
-    theme.choose("dark")
-    hints.colorSchemeChanged.emit(Qt.ColorScheme.Light)
-    assert current_colors().window == "#15181d"
-    sip.delete(theme)
-
-
-def test_settings_survive_a_restart(window, clip):
-    window.preview.inspector.rain.strength.set_value(0.3)
-    window.preview._set_view("side")
-    window.show_page(DEVICE)
-    window.open(clip)
-    window.show_page(FILES)
-    window.close()
-    settings = Settings.read()
-    assert (settings.strength, settings.view, settings.page, settings.recent) == (0.3, "side", FILES, [clip])
-    assert not settings.geometry.isEmpty()
-
-
-def test_damaged_settings_fall_back_to_the_defaults(app):
-    from PyQt6.QtCore import QSettings
-
-    for name, value in (("strength", "much"), ("page", "x"), ("recent", "one.mp4"), ("is_looping", "false")):
-        QSettings().setValue(name, value)
-    settings = Settings.read()
-    assert (settings.strength, settings.page, settings.recent, settings.is_looping) == (1.0, 0, ["one.mp4"], False)
-
-
-def test_the_device_page_tells_what_doctor_found(window):
-    from nerdrain_rt.doctor import examine
-
-    window.show_page(DEVICE)
-    window.device.show_facts(examine())
-    words = " ".join(child.text() for child in window.device.findChildren(type(window.preview.time)))
-    assert "Rain is removed on" in words
-    assert "H.264" in words
-    assert window.preview.inspector.device.findData("cpu") >= 0
-
-
-BENCHED = {
-    "real_time": [
-        {"goal": "1080p at 30 fps", "real_time": False, "fps": 12.34, "backend": "eager", "work_scale": 0.5},
-        {"goal": "480p at 30 fps", "real_time": True, "fps": 61.0, "backend": "eager", "work_scale": 1},
-    ]
-}
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "table"),
-    [
-        (f"print('warming up'); print({json.dumps(BENCHED)!r})", "", ["12.3", "at work size 50 %", "yes"]),
-        ("import sys; sys.exit('error: no weights')", "error: no weights", []),
-        ("print('nonsense')", "The benchmark gave no result.", []),
-    ],
-)
-def test_the_benchmark_ends_in_a_table_or_in_one_line(window, monkeypatch, code, message, table):
-    monkeypatch.setattr("nerdrain_gui.device_page.BENCHMARK", ("-c", code))
-    window.show_page(DEVICE)
-    window.device.benchmark_button.click()
-    assert window.device.benchmark_button.text() == "Stop"
-    wait_until(lambda: window.device.benchmark_button.text() != "Stop", seconds=30)
-    assert window.banner.text == message
-    words = [child.text() for child in window.device.findChildren(type(window.preview.time))]
-    assert set(table) <= set(words)
-
-
-def test_the_benchmark_can_be_stopped(window, monkeypatch):
-    monkeypatch.setattr("nerdrain_gui.device_page.BENCHMARK", ("-c", "import time; time.sleep(60)"))
-    window.device.run_benchmark()
-    QTest.qWait(50)
-    window.device.benchmark_button.click()
-    wait_until(lambda: window.device.benchmark_button.text() != "Stop")
-    assert window.banner.text == ""
-
-
-def test_closing_while_everything_runs_slowly_takes_less_than_two_seconds(app, tmp_path, clip, monkeypatch):
-    monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
-    slow = [FakeBackend(seconds=2.5), FakeBackend(seconds=2.5)]
-    session = Session(load=lambda network: Derainer(backend=slow[0]))
-    queue = JobQueue(load=lambda network: Derainer(backend=slow[1]), path=tmp_path / "queue.json")
-    window = MainWindow(Theme(app, "light"), Settings(), session=session, queue=queue)
-    window.show()
-    window.open(clip)
-    queue.add([clip], JobOptions())
-    queue.start()
-    wait_until(lambda: slow[0].shapes and slow[1].shapes)
-    started = time.monotonic()
-    window.close()
-    assert time.monotonic() - started < 2
-    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
-    flush()
-    wait_until(
-        lambda: not [thread for thread in threading.enumerate() if thread.name in ("preview", "job-rain.mp4")], 30
-    )
-
-
 def test_a_second_source_is_shown_in_place_of_the_first(window, tmp_path):
     clip = str(clips.video(tmp_path / "rain.mp4", size=(48, 64), frames=50, rate=25))
     for name, title in ((clip, "rain.mp4"), ("test", "Test picture")):
@@ -488,85 +225,6 @@ def test_a_second_source_is_shown_in_place_of_the_first(window, tmp_path):
         assert window.preview.canvas.isVisible()
         assert window.preview.title.text() == title
         assert window.preview.close_button.isVisible()
-
-
-@pytest.mark.slow
-def test_two_hundred_windows_leave_nothing_behind(app, tmp_path, clip, monkeypatch):
-    monkeypatch.setattr("nerdrain_gui.device_page.DevicePage.examine", lambda self: None)
-    theme = Theme(app, "dark")
-
-    def open_files():
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    def open_and_close(number):
-        session = Session(load=lambda network: Derainer(backend=FakeBackend()))
-        queue = JobQueue(load=lambda network: Derainer(backend=FakeBackend()), path=tmp_path / "queue.json")
-        window = MainWindow(theme, Settings(), session=session, queue=queue)
-        window.show()
-        if number % 20 == 0:
-            window.open(clip)
-            wait_until(lambda: is_playing(window))
-        window.show_page(number % 3)
-        window.close()
-        flush()
-
-    open_and_close(0)
-    threads, widgets, files = threading.active_count(), len(QApplication.allWidgets()), open_files()
-    for number in range(200):
-        open_and_close(number)
-    assert threading.active_count() == threads
-    assert len(QApplication.allWidgets()) == widgets
-    assert open_files() <= files + 2
-
-
-SHOWN = """
-import signal, sys
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever began the tests
-from nerdrain_gui.main_window import MainWindow
-from nerdrain_rt.__main__ import main
-
-MainWindow.showEvent = lambda window, event: print("shown", flush=True)
-sys.argv = ["nerdrain", "gui"]
-main()
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
-def test_the_window_is_closed_with_its_terminal(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
-    for folder in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
-        environment.pop(folder, None)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", SHOWN], env=environment, text=True, **pipes) as process:
-        assert process.stdout.readline() == "shown\n"
-        process.send_signal(signal.SIGHUP)
-        try:
-            _, said = process.communicate(timeout=20)
-        finally:
-            process.kill()
-    assert process.returncode == 130
-    assert "KeyboardInterrupt" not in said
-
-
-def test_without_a_display_the_command_says_so_and_is_refused():
-    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    environment.pop("QT_QPA_PLATFORM", None)
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = [sys.executable, "-m", "nerdrain_gui"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: no display")
-    assert len(run.stderr.splitlines()) == 1
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY is of X11")
-def test_a_display_that_does_not_answer_is_one_line(monkeypatch):
-    monkeypatch.delenv("QT_QPA_PLATFORM")
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setenv("DISPLAY", ":4242")
-    reason = why_no_display()
-    assert reason is not None
-    assert "\n" not in reason
 
 
 def test_a_small_window_squeezes_neither_options_nor_names(window, clip):
